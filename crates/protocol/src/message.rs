@@ -1,0 +1,621 @@
+//! The messages: one struct per message of the paper, and ours; `Display` prints the paper's notation.
+//!
+//! Fields follow the paper's letters in their docs. The table of all messages is in docs/protocol.md.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::configuration::Configuration;
+use crate::crash_vector::CrashVector;
+use crate::log::Entry;
+use crate::numbers::{
+    ChainHash, ClientId, ClusterId, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber,
+    SessionNumber, Slot, Time, ViewNumber,
+};
+use crate::options::ClusterOptions;
+
+/// What every message between replicas carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// The sender's cluster.
+    pub cluster: ClusterId,
+    /// The sender's epoch (7.1).
+    pub epoch: EpochNumber,
+    /// The sender's current view-number (4.1).
+    pub view: ViewNumber,
+    /// The sender.
+    pub from: NodeId,
+    /// How often the sender had lost its memory when it sent this.
+    pub incarnation: Incarnation,
+}
+
+/// A message from one replica to another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// Who sends, and from where in time.
+    pub header: Header,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message between replicas says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// 4.1 step 3.
+    Prepare(Prepare),
+    /// 4.1 step 4.
+    PrepareOk(PrepareOk),
+    /// 4.1 step 6.
+    Commit(Commit),
+    /// Acknowledges COMMIT, so that an idle primary knows who hears it.
+    CommitAck(CommitAck),
+    /// 4.2 step 1.
+    StartViewChange(StartViewChange),
+    /// 4.2 step 2.
+    DoViewChange(DoViewChange),
+    /// 4.2 step 3.
+    StartView(StartView),
+    /// 5.2.
+    GetState(GetState),
+    /// 5.2.
+    NewState(NewState),
+    /// 5.3: the new primary "can ask for more information".
+    GetLog(GetLog),
+    /// Answers GETLOG.
+    LogChunk(LogChunk),
+    /// 4.3 step 1.
+    Recovery(Recovery),
+    /// 4.3 step 2.
+    RecoveryResponse(RecoveryResponse),
+    /// A node without a surviving counter asks which incarnations of it are known.
+    GetIncarnation(GetIncarnation),
+    /// Answers GETINCARNATION.
+    KnownIncarnation(KnownIncarnation),
+    /// Tells a node that a message of an older incarnation of it was dropped.
+    StaleIncarnation(StaleIncarnation),
+    /// A newly formatted node looks for the other members of a new cluster.
+    Bootstrap(Bootstrap),
+    /// A member of a running cluster answers BOOTSTRAP.
+    Founded(Founded),
+    /// 4.3: the configuration can be learned from another member.
+    GetConfiguration,
+    /// Answers GETCONFIGURATION.
+    ConfigurationInfo(ConfigurationInfo),
+    /// Tells a replica that is behind in which view the sender is.
+    ViewHint,
+}
+
+/// PREPARE v, m, n, k: a contiguous run of entries, the first at n.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Prepare {
+    /// The chain hash of the log below the first entry.
+    pub previous: ChainHash,
+    /// m with their op-numbers n: never empty, without holes.
+    pub entries: Vec<Entry>,
+    /// k: the sender's commit-number.
+    pub commit: OpNumber,
+}
+
+/// PREPAREOK v, n, i: the sender holds everything up to n in this view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PrepareOk {
+    /// n, cumulative.
+    pub op: OpNumber,
+}
+
+/// COMMIT v, k, sent when there is nothing to prepare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Commit {
+    /// k: the commit-number.
+    pub commit: OpNumber,
+    /// The primary's op-number, so that a backup notices a lost tail.
+    pub op: OpNumber,
+    /// Numbers the heartbeats of a view, for their acknowledgements.
+    pub sequence: u64,
+    /// When it was sent, by the primary's clock; comes back in the acknowledgement.
+    pub sent_at: Time,
+}
+
+/// Acknowledges a COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommitAck {
+    /// The sequence number of the COMMIT.
+    pub sequence: u64,
+    /// The send time of the COMMIT.
+    pub sent_at: Time,
+    /// The op-number up to which the sender holds the log of this view.
+    pub op: OpNumber,
+    /// How far the sender has executed.
+    pub executed: OpNumber,
+}
+
+/// One replica's wish for a view change, passed on by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// Who voted.
+    pub node: NodeId,
+    /// Its incarnation when it voted.
+    pub incarnation: Incarnation,
+}
+
+/// STARTVIEWCHANGE v, i, with the votes for v that the sender knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StartViewChange {
+    /// The view to be started.
+    pub candidate: ViewNumber,
+    /// Who wants it, as far as the sender knows. At most one vote a member.
+    pub votes: Vec<Vote>,
+    /// Whether a quorum of votes was seen: everyone then joins the view change.
+    pub confirmed: bool,
+}
+
+/// DOVIEWCHANGE v, l, v', n, k, i; v is the header's view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DoViewChange {
+    /// v': the latest view in which the sender's status was normal.
+    pub log_view: ViewNumber,
+    /// n: the sender's op-number.
+    pub op: OpNumber,
+    /// k: the sender's commit-number.
+    pub commit: OpNumber,
+    /// The sender's log holds the entries above this (a checkpoint covers the rest).
+    pub base: OpNumber,
+    /// The chain hash of the sender's log up to n.
+    pub head: ChainHash,
+    /// The chain hash of the sender's log below the first entry of the suffix.
+    pub previous: ChainHash,
+    /// l: the topmost entries of the log, bounded in bytes, ending at n (5.3).
+    pub suffix: Vec<Entry>,
+    /// The incarnations the sender knows.
+    pub crash_vector: CrashVector,
+}
+
+/// STARTVIEW v, l, n, k; v is the header's view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StartView {
+    /// n: the op-number of the new view's log.
+    pub op: OpNumber,
+    /// k: the commit-number.
+    pub commit: OpNumber,
+    /// The sender's log holds the entries above this.
+    pub base: OpNumber,
+    /// The chain hash of the log up to n.
+    pub head: ChainHash,
+    /// The chain hash of the log below the first entry of the suffix.
+    pub previous: ChainHash,
+    /// l: the topmost entries of the log, bounded in bytes, ending at n (5.3).
+    pub suffix: Vec<Entry>,
+}
+
+/// GETSTATE v, n', i (5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GetState {
+    /// v: the view whose log is wanted.
+    pub target: ViewNumber,
+    /// The sender holds everything up to this for certain: it is committed, or received in this same transfer.
+    pub from: OpNumber,
+    /// The topmost op-number of the sender's log.
+    pub head_op: OpNumber,
+    /// The chain hash of the sender's log at `head_op`: when the receiver's log agrees there, it sends only what follows.
+    pub head: ChainHash,
+    /// The most bytes wanted in one answer.
+    pub bytes_max: u32,
+}
+
+/// NEWSTATE v, l, n, k (5.2); v is the header's view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NewState {
+    /// What the sender can give.
+    pub content: StateContent,
+    /// n: the sender's op-number.
+    pub op: OpNumber,
+    /// k: the sender's commit-number.
+    pub commit: OpNumber,
+}
+
+/// The content of a NEWSTATE.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StateContent {
+    /// A contiguous run of the log, perhaps empty, perhaps followed by more.
+    Entries {
+        /// The op-number below the first entry.
+        after: OpNumber,
+        /// The chain hash at `after`.
+        previous: ChainHash,
+        /// l.
+        entries: Vec<Entry>,
+    },
+    /// The log no longer reaches so far back: a checkpoint at this op-number, with this root, is needed first.
+    NeedCheckpoint {
+        /// The op-number of the checkpoint.
+        op: OpNumber,
+        /// Its root hash.
+        root: [u8; 32],
+    },
+}
+
+/// Asks a member of the new view for entries of the log that won the view change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GetLog {
+    /// The last normal view of the log that is wanted.
+    pub log_view: ViewNumber,
+    /// The first op-number wanted.
+    pub first: OpNumber,
+    /// The last op-number wanted.
+    pub last: OpNumber,
+    /// The most bytes wanted in one answer.
+    pub bytes_max: u32,
+}
+
+/// Entries of a log that is frozen by a view change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogChunk {
+    /// The last normal view of the log.
+    pub log_view: ViewNumber,
+    /// The op-number below the first entry.
+    pub after: OpNumber,
+    /// The chain hash at `after`.
+    pub previous: ChainHash,
+    /// A contiguous run.
+    pub entries: Vec<Entry>,
+}
+
+/// RECOVERY i, x (4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Recovery {
+    /// x: the nonce.
+    pub nonce: Nonce,
+    /// The op-number of the checkpoint the sender holds (5.1); 0 without one.
+    pub checkpoint: OpNumber,
+}
+
+/// RECOVERYRESPONSE v, x, l, n, k, j (4.3); l is fetched by GETSTATE.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecoveryResponse {
+    /// x: the nonce of the RECOVERY answered.
+    pub nonce: Nonce,
+    /// The incarnations the sender knows.
+    pub crash_vector: CrashVector,
+    /// n and k, from the primary of the view only.
+    pub primary: Option<PrimaryState>,
+}
+
+/// What only the primary of a view can say in a RECOVERYRESPONSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PrimaryState {
+    /// n: the op-number.
+    pub op: OpNumber,
+    /// k: the commit-number.
+    pub commit: OpNumber,
+    /// The chain hash of the log up to n.
+    pub head: ChainHash,
+    /// The log holds the entries above this.
+    pub base: OpNumber,
+}
+
+/// Asks which incarnations of the sender are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GetIncarnation {
+    /// Random: only answers to this question count.
+    pub nonce: Nonce,
+}
+
+/// The highest incarnation of the receiver that the sender knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KnownIncarnation {
+    /// The nonce of the question.
+    pub nonce: Nonce,
+    /// The highest incarnation known; 0 for none.
+    pub incarnation: Incarnation,
+    /// The founders of the cluster, when the sender knows them.
+    pub founders: Vec<Founder>,
+}
+
+/// A message of an older incarnation of the receiver was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StaleIncarnation {
+    /// The incarnation the sender knows.
+    pub known: Incarnation,
+}
+
+/// A node as it was formatted when the cluster began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Founder {
+    /// The member.
+    pub node: NodeId,
+    /// Its directory's instance.
+    pub instance: InstanceId,
+}
+
+/// A newly formatted node announces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bootstrap {
+    /// The instance minted when the sender was formatted.
+    pub instance: InstanceId,
+}
+
+/// The cluster has begun, with these founders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Founded {
+    /// All members as they were when the cluster began; empty when the sender does not know them.
+    pub founders: Vec<Founder>,
+}
+
+/// The configuration and the options every member must share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConfigurationInfo {
+    /// Members and epoch.
+    pub configuration: Configuration,
+    /// The options that all replicas share.
+    pub options: ClusterOptions,
+}
+
+impl Body {
+    /// The name, as the paper writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "PREPARE",
+            Self::PrepareOk(_) => "PREPAREOK",
+            Self::Commit(_) => "COMMIT",
+            Self::CommitAck(_) => "COMMITACK",
+            Self::StartViewChange(_) => "STARTVIEWCHANGE",
+            Self::DoViewChange(_) => "DOVIEWCHANGE",
+            Self::StartView(_) => "STARTVIEW",
+            Self::GetState(_) => "GETSTATE",
+            Self::NewState(_) => "NEWSTATE",
+            Self::GetLog(_) => "GETLOG",
+            Self::LogChunk(_) => "LOGCHUNK",
+            Self::Recovery(_) => "RECOVERY",
+            Self::RecoveryResponse(_) => "RECOVERYRESPONSE",
+            Self::GetIncarnation(_) => "GETINCARNATION",
+            Self::KnownIncarnation(_) => "KNOWNINCARNATION",
+            Self::StaleIncarnation(_) => "STALEINCARNATION",
+            Self::Bootstrap(_) => "BOOTSTRAP",
+            Self::Founded(_) => "FOUNDED",
+            Self::GetConfiguration => "GETCONFIGURATION",
+            Self::ConfigurationInfo(_) => "CONFIGURATION",
+            Self::ViewHint => "VIEWHINT",
+        }
+    }
+
+    /// Whether the message may be large and is not urgent: it then travels on a connection of its own.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Self::NewState(_) | Self::LogChunk(_))
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.body.name(), self.header.view)?;
+        match &self.body {
+            Body::Prepare(m) => {
+                let first = m.entries.first().map_or(OpNumber::ZERO, Entry::op);
+                write!(f, " {first}")?;
+                if m.entries.len() > 1 {
+                    write!(f, "..{}", m.entries.last().map_or(OpNumber::ZERO, Entry::op))?;
+                }
+                write!(f, " k{}", m.commit.0)
+            }
+            Body::PrepareOk(m) => write!(f, " {}", m.op),
+            Body::Commit(m) => write!(f, " {} k{}", m.op, m.commit.0),
+            Body::CommitAck(m) => write!(f, " {} x{}", m.op, m.executed.0),
+            Body::StartViewChange(m) => {
+                let confirmed = if m.confirmed { " confirmed" } else { "" };
+                write!(f, " candidate={} votes=[{}]{confirmed}", m.candidate, Joined(&m.votes))
+            }
+            Body::DoViewChange(m) => {
+                write!(f, " {} k{} v'={} l={} {}", m.op, m.commit.0, m.log_view.0, Run(&m.suffix), m.crash_vector)
+            }
+            Body::StartView(m) => write!(f, " {} k{} l={}", m.op, m.commit.0, Run(&m.suffix)),
+            Body::GetState(m) => write!(f, " target={} n'={} head={}", m.target, m.from.0, m.head_op),
+            Body::NewState(m) => match &m.content {
+                StateContent::Entries { after, entries, .. } => {
+                    write!(f, " {} k{} after={} l={}", m.op, m.commit.0, after, Run(entries))
+                }
+                StateContent::NeedCheckpoint { op, .. } => write!(f, " {} k{} checkpoint={op}", m.op, m.commit.0),
+            },
+            Body::GetLog(m) => write!(f, " v'={} {}..{}", m.log_view.0, m.first, m.last),
+            Body::LogChunk(m) => write!(f, " v'={} after={} l={}", m.log_view.0, m.after, Run(&m.entries)),
+            Body::Recovery(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, self.header.incarnation),
+            Body::RecoveryResponse(m) => {
+                write!(f, " x={:x} {}", m.nonce.0 >> 112, m.crash_vector)?;
+                m.primary.map_or(Ok(()), |p| write!(f, " {} k{}", p.op, p.commit.0))
+            }
+            Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
+            Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
+            Body::StaleIncarnation(m) => write!(f, " {}", m.known),
+            Body::Bootstrap(m) => write!(f, " instance={:x}", m.instance.0 >> 112),
+            Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
+            Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),
+        }
+    }
+}
+
+/// Prints a run of entries as `[n1@v0..n3@v1]`.
+struct Run<'a>(&'a [Entry]);
+
+impl fmt::Display for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => write!(f, "[]"),
+            [one] => write!(f, "[{one}]"),
+            [first, .., last] => write!(f, "[{first}..{last}]"),
+        }
+    }
+}
+
+struct Joined<'a>(&'a [Vote]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, vote) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if place == 0 { "" } else { " " }, vote.node)?;
+        }
+        Ok(())
+    }
+}
+
+/// A message from a client proxy to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FromClient {
+    /// The client's cluster.
+    pub cluster: ClusterId,
+    /// The epoch the client knows (7.1).
+    pub epoch: EpochNumber,
+    /// Who asks.
+    pub client: ClientId,
+    /// What it asks.
+    pub body: ClientRequest,
+}
+
+/// What a client asks of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientRequest {
+    /// REQUEST op, c, s (4.1).
+    Operation {
+        /// The session.
+        session: SessionNumber,
+        /// The slot.
+        slot: Slot,
+        /// s.
+        number: RequestNumber,
+        /// op, with its arguments.
+        payload: Bytes,
+    },
+    /// Opens a session with up to this many slots. Idempotent for one client-id.
+    Register {
+        /// The slots wanted.
+        slots: u32,
+    },
+    /// 4.5: takes the session over after a crash of the client.
+    Resume {
+        /// The session before the crash.
+        session: SessionNumber,
+        /// Random: tells a retry from another RESUME.
+        nonce: Nonce,
+    },
+}
+
+/// A message from a replica to a client proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ToClient {
+    /// Who answers; the view is the latest one in which the sender was normal, never one merely attempted.
+    pub header: Header,
+    /// To whom.
+    pub client: ClientId,
+    /// What it says.
+    pub body: ClientReply,
+}
+
+/// What a replica tells a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientReply {
+    /// REPLY v, s, x (4.1), with the op-number of the request for causal reads (6.3.2).
+    Reply {
+        /// The session.
+        session: SessionNumber,
+        /// The slot.
+        slot: Slot,
+        /// s.
+        number: RequestNumber,
+        /// The op-number the request was given.
+        op: OpNumber,
+        /// x: the result of the up-call.
+        result: Bytes,
+    },
+    /// The session that REGISTER opened.
+    Registered {
+        /// The session.
+        session: SessionNumber,
+        /// How many slots were granted.
+        slots: u32,
+    },
+    /// The session that RESUME opened, with the latest request-number of each slot: go on at + 2 (4.5).
+    Resumed {
+        /// The session that was taken over.
+        old: SessionNumber,
+        /// The RESUME this answers.
+        nonce: Nonce,
+        /// The session that replaces it.
+        session: SessionNumber,
+        /// The latest executed request-number of each slot, 0 for none.
+        numbers: Vec<RequestNumber>,
+    },
+    /// The sender is not the primary; ask `primary`, who leads the header's view.
+    Redirect {
+        /// The primary of the header's view.
+        primary: NodeId,
+    },
+    /// The request was not accepted; nothing happened, try again later.
+    Busy {
+        /// The slot of the request; none for REGISTER and RESUME.
+        slot: Option<Slot>,
+        /// s; 0 for REGISTER and RESUME.
+        number: RequestNumber,
+        /// What is full.
+        reason: BusyReason,
+    },
+    /// The request failed and will always fail.
+    Refused {
+        /// The session.
+        session: SessionNumber,
+        /// The slot of the request.
+        slot: Slot,
+        /// s.
+        number: RequestNumber,
+        /// Why.
+        reason: RefusedReason,
+    },
+    /// The session is unknown: evicted, or taken over by a RESUME.
+    NoSession {
+        /// The session that was named.
+        session: SessionNumber,
+    },
+    /// The sender cannot serve for now.
+    NotServing {
+        /// Why.
+        reason: NotServingReason,
+    },
+}
+
+/// Why a request was answered BUSY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BusyReason {
+    /// The pipeline window and the queue behind it are full.
+    QueueFull,
+    /// The log has reached its byte limit.
+    LogFull,
+}
+
+/// Why a request is refused for good.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RefusedReason {
+    /// A later request of the slot has been executed already.
+    StaleRequest,
+    /// The request-number was used for another operation.
+    DifferentOperation,
+    /// The session has no such slot.
+    NoSuchSlot,
+    /// The operation was executed, but its result was too large to keep for a retry.
+    ReplyLost,
+    /// The operation is larger than the limit, in bytes.
+    TooLarge(u32),
+    /// The service's `validate` rejected the operation.
+    Invalid(String),
+}
+
+/// Why a replica serves nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotServingReason {
+    /// It waits for all members of a new cluster.
+    Starting,
+    /// It recovers its state from the others.
+    Recovering,
+    /// It recovers, and so many others do that nobody has the state: the group has lost its memory.
+    QuorumLost,
+    /// It takes part in a view change.
+    ViewChange,
+}

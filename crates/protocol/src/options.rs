@@ -1,0 +1,127 @@
+//! Every limit and timeout, by name, with its unit, default and reason.
+
+use std::time::Duration;
+
+/// Options that all replicas of a cluster share, because execution depends on them. Fixed when the cluster is formatted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterOptions {
+    /// The most sessions kept. Default 10,000: a gateway needs few. The least recently active one is evicted for a new one.
+    pub sessions_max: u32,
+    /// The most slots (requests outstanding at once) of a session. Default 1,024: enough to keep one connection busy.
+    pub slots_max: u32,
+    /// The largest result, in bytes, kept for a retry. Default 64 KiB. A retry of a request with a larger one is told that it is lost.
+    pub reply_bytes_max: u32,
+    /// The largest operation accepted, in bytes. Default 1 MiB: so that heartbeats never wait long behind one.
+    pub operation_bytes_max: u32,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self { sessions_max: 10_000, slots_max: 1_024, reply_bytes_max: 64 << 10, operation_bytes_max: 1 << 20 }
+    }
+}
+
+/// Options of one replica. Replicas may differ in them; nothing but speed and memory depends on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// How often an idle primary sends COMMIT. Default 50 ms: many within one `suspect_timeout`.
+    pub heartbeat_interval: Duration,
+    /// How long a backup hears nothing from the primary before it votes for a view change. Default 350 ms: seven heartbeats.
+    pub suspect_timeout: Duration,
+    /// Random addition to `suspect_timeout`, so that backups rarely start at once. Default up to 50 ms.
+    pub suspect_jitter: Duration,
+    /// How long a primary that hears no quorum goes on before it falls silent, so that others take over. Default 350 ms.
+    pub abdicate_timeout: Duration,
+    /// How often STARTVIEWCHANGE, DOVIEWCHANGE and GETLOG are sent again. Default 100 ms.
+    pub view_change_retry: Duration,
+    /// How long a view change may take before the next view is tried. Default 300 ms, doubled by each failure.
+    pub view_change_timeout: Duration,
+    /// The largest `view_change_timeout` after doubling. Default 5 s.
+    pub view_change_timeout_max: Duration,
+    /// How long a PREPARE may stay unacknowledged before it is sent again. Default 50 ms, doubled by each failure.
+    pub prepare_retry: Duration,
+    /// The largest `prepare_retry` after doubling. Default 1 s.
+    pub prepare_retry_max: Duration,
+    /// How often an unanswered RECOVERY, GETINCARNATION or BOOTSTRAP is sent again. Default 100 ms, doubled up to 1 s.
+    pub recovery_retry: Duration,
+    /// How long a GETSTATE may stay unanswered before another replica is asked. Default 100 ms.
+    pub transfer_retry: Duration,
+    /// How long a backup waits for a missing PREPARE before it asks for it. Default 10 ms: longer than reordering takes.
+    pub gap_timeout: Duration,
+    /// The most operations prepared but not committed. Default 4,096: also what a view change may have to carry.
+    pub pipeline_ops_max: u64,
+    /// The most bytes prepared but not committed. Default 8 MiB.
+    pub pipeline_bytes_max: usize,
+    /// The most bytes of requests waiting for the pipeline; beyond it the answer is BUSY. Default 8 MiB.
+    pub queue_bytes_max: usize,
+    /// The most bytes of entries in one PREPARE. Default 1 MiB, so that heartbeats pass between two.
+    pub prepare_bytes_max: usize,
+    /// The most bytes of PREPAREs kept that arrived before their turn. Default 4 MiB.
+    pub reorder_bytes_max: usize,
+    /// The most bytes of log in a DOVIEWCHANGE. Default 64 KiB: the new primary is usually up to date (5.3).
+    pub do_view_change_bytes_max: usize,
+    /// The most bytes of log in a STARTVIEW. Default 256 KiB; who needs more asks with GETSTATE.
+    pub start_view_bytes_max: usize,
+    /// The most bytes of log in a NEWSTATE or LOGCHUNK. Default 1 MiB.
+    pub transfer_bytes_max: usize,
+    /// The most bytes of log kept; beyond it the answer is BUSY until a checkpoint lets the log be cut. Default 1 GiB.
+    pub log_bytes_max: usize,
+    /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
+    pub execute_ops_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(50),
+            suspect_timeout: Duration::from_millis(350),
+            suspect_jitter: Duration::from_millis(50),
+            abdicate_timeout: Duration::from_millis(350),
+            view_change_retry: Duration::from_millis(100),
+            view_change_timeout: Duration::from_millis(300),
+            view_change_timeout_max: Duration::from_secs(5),
+            prepare_retry: Duration::from_millis(50),
+            prepare_retry_max: Duration::from_secs(1),
+            recovery_retry: Duration::from_millis(100),
+            transfer_retry: Duration::from_millis(100),
+            gap_timeout: Duration::from_millis(10),
+            pipeline_ops_max: 4_096,
+            pipeline_bytes_max: 8 << 20,
+            queue_bytes_max: 8 << 20,
+            prepare_bytes_max: 1 << 20,
+            reorder_bytes_max: 4 << 20,
+            do_view_change_bytes_max: 64 << 10,
+            start_view_bytes_max: 256 << 10,
+            transfer_bytes_max: 1 << 20,
+            log_bytes_max: 1 << 30,
+            execute_ops_max: 1_024,
+        }
+    }
+}
+
+/// Options of a client proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientOptions {
+    /// How many requests may be outstanding at once: the slots asked of the cluster. Default 64.
+    pub slots: u32,
+    /// How long a request stays unanswered before it goes to all replicas (4.1). Default 200 ms, doubled by each failure.
+    pub retry: Duration,
+    /// The largest `retry` after doubling. Default 1 s.
+    pub retry_max: Duration,
+    /// How long to wait after BUSY. Default 10 ms, doubled by each failure up to `retry_max`.
+    pub busy_retry: Duration,
+    /// How long a request is tried before it fails with an unknown outcome. Default 30 s.
+    pub request_timeout: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            slots: 64,
+            retry: Duration::from_millis(200),
+            retry_max: Duration::from_secs(1),
+            busy_retry: Duration::from_millis(10),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The one way in and the one way out of a replica: plain data.
+
+use crate::configuration::Configuration;
+use crate::identity::Identity;
+use crate::message::{FromClient, Message, NotServingReason, ToClient};
+use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, OpNumber, ViewNumber};
+use crate::options::{ClusterOptions, Options};
+
+/// What a replica is made from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// Its own id: a member of `configuration`.
+    pub id: NodeId,
+    /// The group.
+    pub configuration: Configuration,
+    /// The options all members share.
+    pub cluster_options: ClusterOptions,
+    /// This replica's own options.
+    pub options: Options,
+    /// What survived of it. `None`: an empty or doubtful directory, so it asks its peers which incarnation comes next.
+    pub identity: Option<Identity>,
+    /// 128 random bits from the operating system (from the simulation's seed in a simulator); never used twice.
+    pub seed: u128,
+}
+
+/// Everything that can happen to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// A message from a peer arrived.
+    Message(Message),
+    /// A message from a client arrived.
+    Client(FromClient),
+    /// The time of `next_deadline` has come. Harmless at any other time.
+    Tick,
+    /// The identity of the latest [`Output::SaveIdentity`] is durable.
+    IdentitySaved,
+}
+
+/// To whom a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// One member.
+    Node(NodeId),
+    /// All members but the sender.
+    Others,
+}
+
+/// Everything a replica wants done. May be performed in any order; the core withholds what must wait.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Output {
+    /// Send to peers. May be lost, delayed, duplicated.
+    Send {
+        /// To whom.
+        to: Destination,
+        /// What.
+        message: Message,
+    },
+    /// Send to a client, if it is connected here.
+    Reply(ToClient),
+    /// Make this durable, then say [`Input::IdentitySaved`].
+    SaveIdentity(Identity),
+    /// Something an operator wants to know.
+    Event(Event),
+}
+
+/// What happened, for logs, metrics and status streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The status changed, or the view did.
+    StatusChanged {
+        /// The status now.
+        status: StatusName,
+        /// The view now.
+        view: ViewNumber,
+    },
+    /// So many members recover at once that nobody has the state. Nothing is served until an operator acts.
+    QuorumLost {
+        /// The members known to be recovering, this one included.
+        recovering: Vec<NodeId>,
+    },
+    /// A peer is in another cluster, names this replica's own id, or is no member.
+    ForeignPeer {
+        /// Who, and what is wrong with it.
+        reason: Ignored,
+        /// The sender it names.
+        from: NodeId,
+    },
+}
+
+/// The paper's status, by name (figure 2), with what a replica does before it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StatusName {
+    /// Newly formatted; waits for all members of the new cluster.
+    Starting,
+    /// Processes requests.
+    Normal,
+    /// Changes the view.
+    ViewChange,
+    /// Has lost its memory and asks the others.
+    Recovering,
+}
+
+impl StatusName {
+    /// As the paper writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Normal => "normal",
+            Self::ViewChange => "view-change",
+            Self::Recovering => "recovering",
+        }
+    }
+}
+
+/// Why an input was ignored. Counted, never an error: the network may deliver anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ignored {
+    /// The message belongs to another cluster.
+    OtherCluster,
+    /// The sender is no member of the configuration.
+    NotAMember,
+    /// The sender claims this replica's own id.
+    FromSelf,
+    /// The sender's epoch differs.
+    OtherEpoch,
+    /// The sender has lost its memory since it sent this.
+    StaleIncarnation,
+    /// The message is for an earlier view.
+    OlderView,
+    /// The message is for a later view than this replica is in; it asks for that view's log.
+    LaterView,
+    /// This kind of message means nothing in the present status.
+    WrongStatus,
+    /// The sender is not the primary of the view it speaks for.
+    NotPrimary,
+    /// The message was known already.
+    Duplicate,
+    /// The message answers a question that is no longer asked.
+    Unasked,
+    /// The message contradicts itself or the log; its sender is broken.
+    Malformed,
+    /// There is no room to keep it for later.
+    NoRoom,
+}
+
+/// A replica's view of itself, for `vr status` and status streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its id.
+    pub id: NodeId,
+    /// Its status.
+    pub status: StatusName,
+    /// Why it does not serve, if so.
+    pub not_serving: Option<NotServingReason>,
+    /// Its epoch.
+    pub epoch: EpochNumber,
+    /// Its view-number.
+    pub view: ViewNumber,
+    /// The latest view in which it was normal.
+    pub log_view: ViewNumber,
+    /// The primary of `view`.
+    pub primary: NodeId,
+    /// Its op-number.
+    pub op: OpNumber,
+    /// Its commit-number.
+    pub commit: OpNumber,
+    /// How far it has executed.
+    pub executed: OpNumber,
+    /// How far it is behind the highest op-number it has heard of.
+    pub lag: u64,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The bytes its log counts.
+    pub log_bytes: u64,
+    /// Sessions open.
+    pub sessions: u64,
+}
