@@ -271,13 +271,14 @@ impl<S: Service> Replica<S> {
         previous: ChainHash,
         entries: Vec<Entry>,
     ) -> Result<(), Ignored> {
+        let before = self.staged_op();
         self.stage(after, previous, entries)?;
         let retry_at = self.now.monotonic.after(RETRY_MAX);
         if let Status::Recovering(recovering) = &mut self.status {
             // The log arrives: the answers need not be asked for again.
             recovering.retry_at = retry_at;
         }
-        if !self.finish_recovery_if_complete() {
+        if !self.finish_recovery_if_complete() && self.staged_op() != before {
             self.send_get_state();
         }
         Ok(())
