@@ -1,0 +1,2 @@
+//! A counter on three replicas.
+fn main() {}
