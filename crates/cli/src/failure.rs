@@ -46,7 +46,11 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::closed_pipe();
         }
-        Self::new("cannot write the output", error, "check where the output goes (a full disk?) and run the command again")
+        Self::new(
+            "cannot write the output",
+            error,
+            "check where the output goes (a full disk?) and run the command again",
+        )
     }
 
     /// The exit code to end with.

@@ -33,12 +33,22 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("GiB", 1 << 30),
 ];
 
+impl Size {
+    /// The number of bytes, as lengths in memory are counted.
+    pub(crate) fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let nanos = scaled(text, &SPAN_UNITS)
-            .ok_or_else(|| format!("\"{text}\" is no duration: write a number with its unit (ns, us, ms, s, m, h), as in 350ms or 1.5s"))?;
+        let nanos = scaled(text, &SPAN_UNITS).ok_or_else(|| {
+            format!(
+                "\"{text}\" is no duration: write a number with its unit (ns, us, ms, s, m, h), as in 350ms or 1.5s"
+            )
+        })?;
         Ok(Self(Duration::from_nanos(nanos)))
     }
 }
@@ -109,10 +119,17 @@ pub(crate) fn grouped(count: u64) -> String {
 /// A duration rounded to three digits, for people.
 pub(crate) fn rounded(duration: Duration) -> String {
     let nanos = duration.as_nanos();
-    let (unit, scale) = SPAN_UNITS[..4].iter().rev().find(|(_, scale)| nanos >= u128::from(*scale)).unwrap_or(&("ns", 1));
+    let (unit, scale) =
+        SPAN_UNITS[..4].iter().rev().find(|(_, scale)| nanos >= u128::from(*scale)).unwrap_or(&("ns", 1));
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let value = nanos as f64 / *scale as f64;
-    let decimals = if value >= 100.0 || *scale == 1 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let decimals = if value >= 100.0 || *scale == 1 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     format!("{value:.decimals$} {unit}")
 }
 
@@ -122,7 +139,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_unit() {
-        let cases = [("350ms", 350_000_000), ("1.5s", 1_500_000_000), ("2m", 120_000_000_000), ("10 us", 10_000), ("0s", 0)];
+        let cases =
+            [("350ms", 350_000_000), ("1.5s", 1_500_000_000), ("2m", 120_000_000_000), ("10 us", 10_000), ("0s", 0)];
         for (text, nanos) in cases {
             assert_eq!(text.parse(), Ok(Span(Duration::from_nanos(nanos))), "{text}");
         }
@@ -133,7 +151,14 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_or_without_a_unit() {
-        let cases = [("17", 17), ("64KiB", 65_536), ("1 GiB", 1 << 30), ("2MB", 2_000_000), ("1.5KiB", 1_536), ("10_000", 10_000)];
+        let cases = [
+            ("17", 17),
+            ("64KiB", 65_536),
+            ("1 GiB", 1 << 30),
+            ("2MB", 2_000_000),
+            ("1.5KiB", 1_536),
+            ("10_000", 10_000),
+        ];
         for (text, bytes) in cases {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn every_pair_has_an_escaped_line_that_reads_back_as_itself() {
         let all: Vec<u8> = (0..=255).collect();
-        for (key, value) in [(&b"k"[..], &b""[..]), (b"a\tb", b"c\nd\r\\"), (&all, &all), ("ключ".as_bytes(), b"\\t")] {
+        for (key, value) in [(&b"k"[..], &b""[..]), (b"a\tb", b"c\nd\r\\"), (&all, &all), ("ключ".as_bytes(), b"\\t")]
+        {
             let mut line = Vec::new();
             Format::Escaped.write_pair(&mut line, key, value).unwrap();
             assert_eq!(line.pop(), Some(b'\n'));

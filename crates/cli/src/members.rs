@@ -30,7 +30,10 @@ fn member(text: &str) -> Result<Member, String> {
     let (id, address) = text.split_once('=').ok_or_else(|| {
         format!("\"{text}\" is no member: write its replica id and its peer address, as in 0=127.0.0.1:2380")
     })?;
-    let id = id.trim().parse().map_err(|_| format!("\"{id}\" is no replica id: write a number from 0, as in 0={address}"))?;
+    let id = id
+        .trim()
+        .parse()
+        .map_err(|_| format!("\"{id}\" is no replica id: write a number from 0, as in 0={address}"))?;
     Ok(Member { id: NodeId(id), role: Role::Active, address: host_port(address)? })
 }
 
@@ -60,7 +63,9 @@ pub(crate) fn cluster_id(text: &str) -> Result<ClusterId, String> {
     match parsed {
         Ok(0) => Err("a cluster id of 0 names no cluster: choose another number".to_owned()),
         Ok(id) => Ok(ClusterId(id)),
-        Err(_) => Err(format!("\"{text}\" is no cluster id: write a number below 2^128, decimal or as 0x and hexadecimal digits")),
+        Err(_) => Err(format!(
+            "\"{text}\" is no cluster id: write a number below 2^128, decimal or as 0x and hexadecimal digits"
+        )),
     }
 }
 
@@ -79,7 +84,13 @@ mod tests {
 
     #[test]
     fn wrong_members_are_named() {
-        for (text, word) in [("a:1", "no member"), ("x=a:1", "no replica id"), ("0=a", "no address"), ("0=:1", "no address"), ("", "no member")] {
+        for (text, word) in [
+            ("a:1", "no member"),
+            ("x=a:1", "no replica id"),
+            ("0=a", "no address"),
+            ("0=:1", "no address"),
+            ("", "no member"),
+        ] {
             let error = text.parse::<Members>().unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
         }

@@ -99,14 +99,14 @@ impl ReplicaOptions {
             transfer_retry: self.transfer_retry.0,
             gap_timeout: self.gap_timeout.0,
             pipeline_ops_max: self.pipeline_ops_max,
-            pipeline_bytes_max: bytes(self.pipeline_bytes_max),
-            queue_bytes_max: bytes(self.queue_bytes_max),
-            prepare_bytes_max: bytes(self.prepare_bytes_max),
-            reorder_bytes_max: bytes(self.reorder_bytes_max),
-            do_view_change_bytes_max: bytes(self.do_view_change_bytes_max),
-            start_view_bytes_max: bytes(self.start_view_bytes_max),
-            transfer_bytes_max: bytes(self.transfer_bytes_max),
-            log_bytes_max: bytes(self.log_bytes_max),
+            pipeline_bytes_max: self.pipeline_bytes_max.bytes(),
+            queue_bytes_max: self.queue_bytes_max.bytes(),
+            prepare_bytes_max: self.prepare_bytes_max.bytes(),
+            reorder_bytes_max: self.reorder_bytes_max.bytes(),
+            do_view_change_bytes_max: self.do_view_change_bytes_max.bytes(),
+            start_view_bytes_max: self.start_view_bytes_max.bytes(),
+            transfer_bytes_max: self.transfer_bytes_max.bytes(),
+            log_bytes_max: self.log_bytes_max.bytes(),
             execute_ops_max: self.execute_ops_max,
         }
     }
@@ -152,10 +152,6 @@ fn size(bytes: usize) -> Size {
     Size(bytes as u64)
 }
 
-fn bytes(size: Size) -> usize {
-    usize::try_from(size.0).unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Args, Command, FromArgMatches};
@@ -175,7 +171,8 @@ mod tests {
 
     #[test]
     fn flags_are_human_durations_and_sizes() {
-        let options = parse::<ReplicaOptions>(&["--suspect-timeout", "2s", "--log-bytes-max", "16MiB"]).unwrap().options();
+        let options =
+            parse::<ReplicaOptions>(&["--suspect-timeout", "2s", "--log-bytes-max", "16MiB"]).unwrap().options();
         assert_eq!(options.suspect_timeout, std::time::Duration::from_secs(2));
         assert_eq!(options.log_bytes_max, 16 << 20);
         assert!(parse::<SharedOptions>(&["--reply-bytes-max", "4GiB"]).is_err());

@@ -23,7 +23,8 @@ fn environment_of(arg: Arg) -> Arg {
     if arg.is_hide_set() || matches!(long.as_str(), "help" | "version") {
         return arg;
     }
-    let arg = arg.env(variable(&long)).hide_env_values(true);
+    // The help of `vr` states the rule; a variable in every line of the help would hide the rest.
+    let arg = arg.env(variable(&long)).hide_env(true);
     if matches!(arg.get_action(), ArgAction::SetTrue) { arg.value_parser(BoolishValueParser::new()) } else { arg }
 }
 
@@ -52,11 +53,13 @@ pub(crate) fn file_named(args: &[OsString], environment: Option<OsString>) -> Op
 /// When the file cannot be read, is not TOML, or has a key that is no flag.
 pub(crate) fn with_file(command: Command, path: &Path) -> Result<Command, Failure> {
     let failure = |why: String| {
-        let next = "correct the file, or run without --config; `vr COMMAND --help` lists the flags, which are also the keys";
+        let next =
+            "correct the file, or run without --config; `vr COMMAND --help` lists the flags, which are also the keys";
         Failure::new(format!("cannot use the settings file {}", path.display()), why, next).with_code(EXIT_USAGE)
     };
     let text = fs::read_to_string(path).map_err(|error| failure(error.to_string()))?;
-    let table: Table = text.parse().map_err(|error: toml::de::Error| failure(error.to_string().trim_end().to_owned()))?;
+    let table: Table =
+        text.parse().map_err(|error: toml::de::Error| failure(error.to_string().trim_end().to_owned()))?;
     with_table(command, &table).map_err(failure)
 }
 
@@ -69,7 +72,9 @@ fn with_table(command: Command, table: &Table) -> Result<Command, String> {
 fn check(command: &Command, table: &Table) -> Result<(), String> {
     for (key, value) in table {
         if let Some(below) = command.find_subcommand(key) {
-            let own = value.as_table().ok_or_else(|| format!("\"{key}\" is a command: write its flags into a table, [{key}]"))?;
+            let own = value
+                .as_table()
+                .ok_or_else(|| format!("\"{key}\" is a command: write its flags into a table, [{key}]"))?;
             check(below, own)?;
         } else if !has_flag(command, key) {
             return Err(format!("\"{key}\" is no flag of `{}`", command.get_name()));
@@ -140,7 +145,8 @@ mod tests {
 
     fn parse(file: &str, args: &[&str]) -> Result<(u32, bool, Vec<String>), String> {
         let command = with_table(command(), &file.parse().unwrap())?;
-        let matches = command.try_get_matches_from([&["vr", "run"], args].concat()).map_err(|error| error.to_string())?;
+        let matches =
+            command.try_get_matches_from([&["vr", "run"], args].concat()).map_err(|error| error.to_string())?;
         let run = matches.subcommand_matches("run").unwrap();
         let endpoints = run.get_many::<String>("endpoints").unwrap().cloned().collect();
         Ok((*run.get_one("speed").unwrap(), run.get_flag("quiet"), endpoints))
