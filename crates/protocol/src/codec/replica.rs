@@ -115,7 +115,10 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             out.put_u64_le(m.incarnation.0);
             put_founders(out, &m.founders);
         }
-        Body::StaleIncarnation(m) => out.put_u64_le(m.known.0),
+        Body::StaleIncarnation(m) => {
+            out.put_u64_le(m.known.0);
+            out.put_u128_le(m.nonce.0);
+        }
         Body::Bootstrap(m) => out.put_u128_le(m.instance.0),
         Body::Founded(m) => put_founders(out, &m.founders),
         Body::ConfigurationInfo(m) => encode_configuration_info(m, out),
@@ -213,9 +216,10 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             incarnation: Incarnation(reader.number("incarnation known")?),
             founders: founders(reader)?,
         }),
-        Kind::StaleIncarnation => {
-            Body::StaleIncarnation(StaleIncarnation { known: Incarnation(reader.number("incarnation known")?) })
-        }
+        Kind::StaleIncarnation => Body::StaleIncarnation(StaleIncarnation {
+            known: Incarnation(reader.number("incarnation known")?),
+            nonce: nonce(reader)?,
+        }),
         Kind::Bootstrap => Body::Bootstrap(Bootstrap { instance: InstanceId(reader.u128("instance")?) }),
         Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
         Kind::GetConfiguration => Body::GetConfiguration,

@@ -213,7 +213,7 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {
             Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders })
         }),
-        incarnation().prop_map(|known| Body::StaleIncarnation(StaleIncarnation { known })),
+        (incarnation(), nonce()).prop_map(|(known, nonce)| Body::StaleIncarnation(StaleIncarnation { known, nonce })),
         any::<u128>().prop_map(|instance| Body::Bootstrap(Bootstrap { instance: InstanceId(instance) })),
         founders().prop_map(|founders| Body::Founded(Founded { founders })),
         Just(Body::GetConfiguration),
