@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use viewstamped::{ClusterId, Configuration, EpochNumber, NodeId};
+use viewstamped_storage::Durability;
 
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::formatting::{self, NewReplica};
@@ -31,8 +32,8 @@ pub(crate) struct Format {
     #[arg(long, value_name = "MEMBERS")]
     members: Members,
     /// What a commit waits for: replicated (the memory of a quorum)
-    #[arg(long, value_name = "MODE", default_value = "replicated", value_parser = durability)]
-    durability: String,
+    #[arg(long, value_name = "MODE", default_value_t)]
+    durability: Durability,
     #[command(flatten)]
     shared: SharedOptions,
     /// The directory; made if it does not exist
@@ -40,20 +41,9 @@ pub(crate) struct Format {
     directory: PathBuf,
 }
 
-/// Durability modes are promises: one that is not kept yet is refused rather than taken for another.
-fn durability(text: &str) -> Result<String, String> {
-    match text {
-        "replicated" => Ok(text.to_owned()),
-        "background" | "synchronous" => Err(format!(
-            "the durability mode \"{text}\" does not exist yet: only replicated does, where a commit waits for the memory of a quorum"
-        )),
-        _ => Err(format!("there is no durability mode \"{text}\": only replicated exists")),
-    }
-}
-
 impl Format {
     pub(crate) fn run(self) -> Outcome {
-        let group = Configuration::new(EpochNumber::ZERO, self.members.0.clone()).map_err(|error| {
+        let group = Configuration::new(EpochNumber::ZERO, self.members.0).map_err(|error| {
             Failure::new("the members are no group", error, "correct --members").with_code(EXIT_USAGE)
         })?;
         if !group.contains(NodeId(self.replica)) {
@@ -75,8 +65,9 @@ impl Format {
         let replica = NewReplica {
             cluster: self.cluster,
             id: NodeId(self.replica),
-            members: self.members.0,
+            configuration: group,
             options: self.shared.options(),
+            durability: self.durability,
         };
         formatting::format(&self.directory, replica)?;
         output::line(format_args!(

@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use viewstamped::{ClusterId, ClusterOptions, Member, NodeId, Role};
+use viewstamped::{ClusterId, ClusterOptions, Configuration, EpochNumber, Member, NodeId, Role};
+use viewstamped_storage::{Durability, IdentityFile};
 
 use crate::failure::Failure;
-use crate::formatting::{self, Found, NewReplica};
+use crate::formatting::{self, NewReplica};
 use crate::members::Members;
 
 /// The directory of a group. A temporary one is removed when this is dropped.
@@ -98,8 +99,9 @@ impl Group {
                 let replica = NewReplica {
                     cluster: group.cluster,
                     id: NodeId(id as u64),
-                    members: group.members().0,
+                    configuration: group.configuration(),
                     options: ClusterOptions::default(),
+                    durability: Durability::Replicated,
                 };
                 formatting::format(&path, replica)?;
             }
@@ -109,13 +111,13 @@ impl Group {
 
     /// The cluster whose directories are there already, if it can still begin.
     fn found(&self) -> Result<Option<ClusterId>, Failure> {
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<IdentityFile> = Vec::new();
         for id in 0..self.addresses.len() {
             found.extend(formatting::look(&self.replica_directory(id))?);
         }
         let Some(first) = found.first() else { return Ok(None) };
         let directory = self.directory.display();
-        if found.iter().any(|replica| !replica.is_virgin) {
+        if found.iter().any(|replica| !replica.identity.is_virgin()) {
             let why = format!(
                 "cluster 0x{:x} in it has run before and was stopped as a whole; what it stored was in the memory of its\n\
                  replicas (durability `replicated`) and is gone. Its replicas would wait for each other for ever: each\n\
@@ -125,7 +127,7 @@ impl Group {
             let next = format!("begin a new group: vr dev --data ANOTHER_DIR, or rm -r {directory} first");
             return Err(Failure::new(format!("cannot start the group in {directory} again"), why, next));
         }
-        if found.iter().any(|replica| replica.members != self.members().0 || replica.cluster != first.cluster) {
+        if found.iter().any(|replica| replica.configuration != self.configuration() || replica.cluster != first.cluster) {
             let why =
                 "the replicas in it were formatted for another number of replicas, other ports or another cluster";
             let next = format!("use the same --replicas and --base-port again, or rm -r {directory} first");
@@ -158,7 +160,7 @@ impl Group {
         let (client, _) = &self.addresses[id];
         let directory = self.replica_directory(id).display().to_string();
         let cluster = format!("0x{:x}", self.cluster.0);
-        let members = self.members().to_string();
+        let members = Members(self.configuration().members().to_vec()).to_string();
         let id = id.to_string();
         let arguments = [
             "start",
@@ -179,12 +181,13 @@ impl Group {
         self.directory.join(format!("replica-{id}"))
     }
 
-    fn members(&self) -> Members {
+    fn configuration(&self) -> Configuration {
         let member = |(id, (_, peer)): (usize, &(String, String))| Member {
             id: NodeId(id as u64),
             role: Role::Active,
             address: peer.clone(),
         };
-        Members(self.addresses.iter().enumerate().map(member).collect())
+        let members = self.addresses.iter().enumerate().map(member).collect();
+        Configuration::new(EpochNumber::ZERO, members).expect("one to 31 members with different ids and ports")
     }
 }
