@@ -5,6 +5,7 @@
 //! come back with [`Input::Tick`].
 
 pub mod client;
+pub mod client_table;
 pub mod codec;
 pub mod configuration;
 pub mod crash_vector;

@@ -232,15 +232,7 @@ impl Log {
         self.entries.push_back(entry);
     }
 
-    /// The part of the log up to `op`, sharing all payloads. Panics when the log does not reach `op`.
-    #[must_use]
-    pub(crate) fn prefix(&self, op: OpNumber) -> Self {
-        let mut prefix = self.clone();
-        prefix.truncate(op);
-        prefix
-    }
-
-    /// Drops all entries above `op`. Only ever called on a log that was just replaced by a better one.
+    /// Drops all entries above `op`, to be replaced by those of a better log at once.
     pub(crate) fn truncate(&mut self, op: OpNumber) {
         assert!(op >= self.base && op <= self.op(), "cut within the log");
         while self.op() > op {

@@ -317,6 +317,8 @@ pub struct KnownIncarnation {
 pub struct StaleIncarnation {
     /// The incarnation the sender knows.
     pub known: Incarnation,
+    /// The nonce of the RECOVERY that announced it, 0 when the sender never saw that RECOVERY.
+    pub nonce: Nonce,
 }
 
 /// A node as it was formatted when the cluster began.

@@ -143,6 +143,8 @@ pub enum Ignored {
     Unasked,
     /// The message contradicts itself or the log; its sender is broken.
     Malformed,
+    /// It would replace an operation known to be committed; its sender is broken.
+    DropsCommitted,
     /// There is no room to keep it for later.
     NoRoom,
 }

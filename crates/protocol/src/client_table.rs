@@ -1,0 +1,408 @@
+//! The client-table: what each session has executed, and what it was told (4, figure 2; 4.5).
+//!
+//! Changed by executing committed operations and by nothing else, so that it is the same at every replica. Requests that
+//! are only in the log are known to [`InFlight`], which is rebuilt whenever the log is replaced.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::log::{Entry, Request};
+use crate::message::{ClientReply, RefusedReason};
+use crate::numbers::{ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot};
+use crate::options::ClusterOptions;
+
+/// Results up to this many bytes are kept for every slot; larger ones share [`LARGE_REPLIES_MAX`] of the largest result.
+const SMALL_REPLY_BYTES: usize = 256;
+
+/// How many results of the largest size are kept in all; the oldest are forgotten first. 64 MiB at default options.
+const LARGE_REPLIES_MAX: usize = 1_024;
+
+/// The table of all sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientTable {
+    sessions: BTreeMap<ClientId, Session>,
+    /// Large results that are kept, by the op-number that produced them.
+    large: BTreeMap<OpNumber, (ClientId, Slot)>,
+    large_bytes: usize,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Session {
+    number: SessionNumber,
+    /// The newest operation of the session: the least recent session is evicted first.
+    last_op: OpNumber,
+    slots_granted: u32,
+    /// Grows to the highest slot used.
+    slots: Vec<SlotState>,
+    /// The RESUME that opened this session, and the session it took over.
+    resumed: Option<(SessionNumber, Nonce)>,
+}
+
+/// The latest request of one slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct SlotState {
+    number: RequestNumber,
+    op: OpNumber,
+    checksum: u64,
+    /// `None` when the result was too large to keep.
+    result: Option<Bytes>,
+}
+
+/// What the table says of a request that asks to be ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It is new.
+    New,
+    /// It has an answer already.
+    Answered(ClientReply),
+    /// The session is newer than this table: only a later state can tell.
+    Unknown,
+}
+
+impl ClientTable {
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there are no sessions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// 4.1 step 2: compares a request with the table. `executed` is how far the table has come.
+    #[must_use]
+    pub fn look_up(
+        &self,
+        executed: OpNumber,
+        client: ClientId,
+        session: SessionNumber,
+        slot: Slot,
+        number: RequestNumber,
+        payload: &[u8],
+    ) -> Lookup {
+        let Some(known) = self.sessions.get(&client).filter(|known| known.number == session) else {
+            // A session is numbered by the operation that opened it. Beyond `executed` it may simply not be known yet:
+            // a primary that was deposed without noticing must not declare a session of the next view dead.
+            return if session.0 > executed.0 {
+                Lookup::Unknown
+            } else {
+                Lookup::Answered(ClientReply::NoSession { session })
+            };
+        };
+        let refuse = |reason| Lookup::Answered(ClientReply::Refused { session, slot, number, reason });
+        if slot >= known.slots_granted {
+            return refuse(RefusedReason::NoSuchSlot);
+        }
+        match known.slots.get(slot as usize) {
+            None => Lookup::New,
+            Some(latest) if number > latest.number => Lookup::New,
+            Some(latest) if number < latest.number => refuse(RefusedReason::StaleRequest),
+            Some(latest) if latest.checksum != xxh3_64(payload) => refuse(RefusedReason::DifferentOperation),
+            Some(latest) => Lookup::Answered(latest.reply(session, slot)),
+        }
+    }
+
+    /// The session a REGISTER of this client would be answered with, when it has one.
+    #[must_use]
+    pub fn registered(&self, client: ClientId) -> Option<ClientReply> {
+        let known = self.sessions.get(&client)?;
+        Some(ClientReply::Registered { session: known.number, slots: known.slots_granted })
+    }
+
+    /// Notes the result of an operation that was just executed.
+    pub(crate) fn record(&mut self, entry: &Entry, result: Bytes, options: &ClusterOptions) -> ClientReply {
+        let Request::Operation { client, session, slot, number, payload, .. } = &entry.request else {
+            unreachable!("only operations have results")
+        };
+        let known = self.sessions.get_mut(client).expect("look_up said that it is new");
+        let index = *slot as usize;
+        if known.slots.len() <= index {
+            known.slots.resize_with(index + 1, SlotState::default);
+        }
+        known.last_op = entry.op();
+        let state = &mut known.slots[index];
+        if let Some(old) = state.result.as_ref().filter(|old| old.len() > SMALL_REPLY_BYTES) {
+            self.large_bytes -= old.len();
+            self.large.remove(&state.op);
+        }
+        let reply = ClientReply::Reply {
+            session: *session,
+            slot: *slot,
+            number: *number,
+            op: entry.op(),
+            result: result.clone(),
+        };
+        let keep = result.len() <= options.reply_bytes_max as usize;
+        let large = keep && result.len() > SMALL_REPLY_BYTES;
+        let bytes = result.len();
+        *state =
+            SlotState { number: *number, op: entry.op(), checksum: xxh3_64(payload), result: keep.then_some(result) };
+        if large {
+            self.large.insert(entry.op(), (*client, *slot));
+            self.large_bytes += bytes;
+            self.forget_large_replies(options);
+        }
+        reply
+    }
+
+    /// Forgets the oldest large results beyond the cluster's limit.
+    fn forget_large_replies(&mut self, options: &ClusterOptions) {
+        let bytes_max = (options.reply_bytes_max as usize).saturating_mul(LARGE_REPLIES_MAX);
+        while self.large_bytes > bytes_max {
+            let (_, (client, slot)) = self.large.pop_first().expect("bytes are counted per reply");
+            let session = self.sessions.get_mut(&client).expect("eviction removes its replies");
+            let result = session.slots[slot as usize].result.take().expect("kept until now");
+            self.large_bytes -= result.len();
+        }
+    }
+
+    /// Executes REGISTER: opens a session, or names the one the client has.
+    pub(crate) fn register(
+        &mut self,
+        op: OpNumber,
+        client: ClientId,
+        slots: u32,
+        options: &ClusterOptions,
+    ) -> ClientReply {
+        if let Some(reply) = self.registered(client) {
+            return reply;
+        }
+        while self.sessions.len() >= options.sessions_max.max(1) as usize {
+            self.evict_least_recent();
+        }
+        let slots_granted = slots.clamp(1, options.slots_max);
+        let number = SessionNumber(op.0);
+        let session = Session { number, last_op: op, slots_granted, slots: Vec::new(), resumed: None };
+        self.sessions.insert(client, session);
+        ClientReply::Registered { session: number, slots: slots_granted }
+    }
+
+    /// The least recently active session goes; which one that is, is the same at every replica.
+    fn evict_least_recent(&mut self) {
+        let oldest = self.sessions.iter().min_by_key(|(client, session)| (session.last_op, **client));
+        let client = *oldest.expect("more than the limit").0;
+        let session = self.sessions.remove(&client).expect("just found");
+        for state in session.slots {
+            if let Some(result) = state.result.filter(|result| result.len() > SMALL_REPLY_BYTES) {
+                self.large_bytes -= result.len();
+                self.large.remove(&state.op);
+            }
+        }
+    }
+
+    /// Executes RESUME (4.5): a new session that goes on where the old one was; the old one's delayed requests are dead.
+    pub(crate) fn resume(&mut self, op: OpNumber, client: ClientId, old: SessionNumber, nonce: Nonce) -> ClientReply {
+        let Some(known) = self.sessions.get_mut(&client) else {
+            return ClientReply::NoSession { session: old };
+        };
+        if known.number == old {
+            known.number = SessionNumber(op.0);
+            known.last_op = op;
+            known.resumed = Some((old, nonce));
+        } else if known.resumed != Some((old, nonce)) {
+            return ClientReply::NoSession { session: old };
+        }
+        let mut numbers: Vec<RequestNumber> = known.slots.iter().map(|state| state.number).collect();
+        numbers.resize(known.slots_granted as usize, RequestNumber::ZERO);
+        ClientReply::Resumed { old, nonce, session: known.number, numbers }
+    }
+}
+
+impl SlotState {
+    fn reply(&self, session: SessionNumber, slot: Slot) -> ClientReply {
+        let number = self.number;
+        match &self.result {
+            Some(result) => ClientReply::Reply { session, slot, number, op: self.op, result: result.clone() },
+            None => ClientReply::Refused { session, slot, number, reason: RefusedReason::ReplyLost },
+        }
+    }
+}
+
+/// Requests that are in the log but not executed: volatile, a function of the log above `executed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InFlight {
+    operations: BTreeMap<(ClientId, Slot), (SessionNumber, RequestNumber)>,
+    sessions: BTreeMap<ClientId, OpNumber>,
+}
+
+impl InFlight {
+    /// Whether a REGISTER or RESUME of the client is in flight.
+    #[must_use]
+    pub fn has_session_request(&self, client: ClientId) -> bool {
+        self.sessions.contains_key(&client)
+    }
+
+    /// The newest request of the slot that is in flight in this session.
+    #[must_use]
+    pub fn latest(&self, client: ClientId, session: SessionNumber, slot: Slot) -> Option<RequestNumber> {
+        self.operations.get(&(client, slot)).filter(|(known, _)| *known == session).map(|(_, number)| *number)
+    }
+
+    /// Notes an entry that was appended to the log.
+    pub(crate) fn appended(&mut self, entry: &Entry) {
+        match &entry.request {
+            Request::Operation { client, session, slot, number, .. } => {
+                self.operations.insert((*client, *slot), (*session, *number));
+            }
+            Request::Register { client, .. } | Request::Resume { client, .. } => {
+                self.sessions.insert(*client, entry.op());
+            }
+        }
+    }
+
+    /// Notes an entry that was executed.
+    pub(crate) fn executed(&mut self, entry: &Entry) {
+        match &entry.request {
+            Request::Operation { client, session, slot, number, .. } => {
+                if self.operations.get(&(*client, *slot)) == Some(&(*session, *number)) {
+                    self.operations.remove(&(*client, *slot));
+                }
+            }
+            Request::Register { client, .. } | Request::Resume { client, .. } => {
+                if self.sessions.get(client) == Some(&entry.op()) {
+                    self.sessions.remove(client);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Entry;
+    use crate::numbers::{ChainHash, Timestamp, Viewstamp};
+
+    const OPTIONS: ClusterOptions =
+        ClusterOptions { sessions_max: 2, slots_max: 4, reply_bytes_max: 1_000, operation_bytes_max: 1_000 };
+
+    fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
+        let stamp = Viewstamp { op: OpNumber(op), ..Viewstamp::default() };
+        let request = Request::Operation {
+            client: ClientId(client),
+            session: SessionNumber(session),
+            slot,
+            number: RequestNumber(number),
+            predicted: Bytes::new(),
+            payload: Bytes::from_static(b"put"),
+        };
+        Entry::new(ChainHash::default(), stamp, Timestamp(op), request)
+    }
+
+    fn table_with(clients: &[u128]) -> ClientTable {
+        let mut table = ClientTable::default();
+        for (place, client) in clients.iter().enumerate() {
+            table.register(OpNumber(place as u64 + 1), ClientId(*client), 2, &OPTIONS);
+        }
+        table
+    }
+
+    fn look_up(table: &ClientTable, session: u64, slot: Slot, number: u64, payload: &[u8]) -> Lookup {
+        table.look_up(OpNumber(50), ClientId(7), SessionNumber(session), slot, RequestNumber(number), payload)
+    }
+
+    /// 4.1 step 2: "it will re-send the response if the request is the most recent one from this client".
+    #[test]
+    fn the_latest_request_is_answered_again_and_older_ones_are_refused() {
+        let mut table = table_with(&[7]);
+        assert_eq!(look_up(&table, 1, 0, 3, b"put"), Lookup::New);
+        let reply = table.record(&operation(2, 7, 1, 0, 3), Bytes::from_static(b"ok"), &OPTIONS);
+        assert_eq!(look_up(&table, 1, 0, 3, b"put"), Lookup::Answered(reply));
+        assert!(matches!(
+            look_up(&table, 1, 0, 2, b"put"),
+            Lookup::Answered(ClientReply::Refused { reason: RefusedReason::StaleRequest, .. })
+        ));
+        assert!(matches!(
+            look_up(&table, 1, 0, 3, b"other"),
+            Lookup::Answered(ClientReply::Refused { reason: RefusedReason::DifferentOperation, .. })
+        ));
+        assert_eq!(look_up(&table, 1, 1, 1, b"put"), Lookup::New, "each slot has numbers of its own");
+        assert!(matches!(
+            look_up(&table, 1, 2, 1, b"put"),
+            Lookup::Answered(ClientReply::Refused { reason: RefusedReason::NoSuchSlot, .. })
+        ));
+    }
+
+    /// K2: eviction is decided by op-numbers alone, and an evicted session is told so, never opened again by itself.
+    #[test]
+    fn the_least_recently_active_session_is_evicted_whole() {
+        let mut table = table_with(&[7, 8]);
+        table.record(&operation(3, 7, 1, 0, 1), Bytes::new(), &OPTIONS);
+        table.register(OpNumber(4), ClientId(9), 2, &OPTIONS);
+        assert_eq!(table.len(), 2);
+        assert!(table.registered(ClientId(7)).is_some(), "active since");
+        assert!(table.registered(ClientId(8)).is_none());
+        let gone = table.look_up(OpNumber(4), ClientId(8), SessionNumber(2), 0, RequestNumber(1), b"put");
+        assert_eq!(gone, Lookup::Answered(ClientReply::NoSession { session: SessionNumber(2) }));
+    }
+
+    /// A deposed primary that has not executed the REGISTER cannot know whether the session lives.
+    #[test]
+    fn a_session_beyond_the_executed_log_is_not_declared_dead() {
+        let table = table_with(&[]);
+        let asked = table.look_up(OpNumber(4), ClientId(8), SessionNumber(5), 0, RequestNumber(1), b"put");
+        assert_eq!(asked, Lookup::Unknown);
+    }
+
+    /// K1: a client crashes twice; the request of its first life arrives in its second.
+    #[test]
+    fn resume_kills_the_requests_of_the_old_session() {
+        let mut table = table_with(&[7]);
+        table.record(&operation(2, 7, 1, 1, 5), Bytes::new(), &OPTIONS);
+        let resumed = table.resume(OpNumber(3), ClientId(7), SessionNumber(1), Nonce(1));
+        let expected = ClientReply::Resumed {
+            old: SessionNumber(1),
+            nonce: Nonce(1),
+            session: SessionNumber(3),
+            numbers: vec![RequestNumber(0), RequestNumber(5)],
+        };
+        assert_eq!(resumed, expected);
+        let dead = ClientReply::NoSession { session: SessionNumber(1) };
+        assert_eq!(look_up(&table, 1, 1, 7, b"put"), Lookup::Answered(dead), "the old session is dead");
+        assert_eq!(look_up(&table, 3, 1, 7, b"put"), Lookup::New);
+        let retried = table.resume(OpNumber(4), ClientId(7), SessionNumber(1), Nonce(1));
+        assert_eq!(retried, expected, "a retry of the same RESUME");
+        let other = table.resume(OpNumber(5), ClientId(7), SessionNumber(1), Nonce(2));
+        assert_eq!(other, ClientReply::NoSession { session: SessionNumber(1) }, "a late RESUME of an earlier life");
+    }
+
+    #[test]
+    fn large_results_are_kept_up_to_a_limit_in_all() {
+        let mut table = ClientTable::default();
+        let options = ClusterOptions { slots_max: 4_000, ..OPTIONS };
+        table.register(OpNumber(1), ClientId(7), 4_000, &options);
+        for op in 2..=(LARGE_REPLIES_MAX as u64 + 2) {
+            let slot = u32::try_from(op).unwrap();
+            table.record(&operation(op, 7, 1, slot, 1), Bytes::from(vec![0; 1_000]), &options);
+        }
+        assert_eq!(table.large.len(), LARGE_REPLIES_MAX);
+        assert!(matches!(
+            look_up(&table, 1, 2, 1, b"put"),
+            Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
+        ));
+        assert!(matches!(look_up(&table, 1, 3, 1, b"put"), Lookup::Answered(ClientReply::Reply { .. })));
+        table.record(&operation(9_000, 7, 1, 5, 2), Bytes::from(vec![0; 1_001]), &options);
+        assert!(matches!(
+            look_up(&table, 1, 5, 2, b"put"),
+            Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
+        ));
+    }
+
+    #[test]
+    fn in_flight_forgets_what_was_executed_but_not_a_newer_request() {
+        let mut in_flight = InFlight::default();
+        let (first, second) = (operation(1, 7, 1, 0, 1), operation(2, 7, 1, 0, 2));
+        in_flight.appended(&first);
+        in_flight.appended(&second);
+        in_flight.executed(&first);
+        assert_eq!(in_flight.latest(ClientId(7), SessionNumber(1), 0), Some(RequestNumber(2)));
+        in_flight.executed(&second);
+        assert_eq!(in_flight, InFlight::default());
+    }
+}

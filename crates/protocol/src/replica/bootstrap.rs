@@ -1,0 +1,114 @@
+//! The beginning of a cluster: view 0 starts only when all members were met, each newly formatted (docs/deviations.md, C6).
+//!
+//! The paper lets replicas start in view 0 with an empty log, and so cannot tell a new replica from one that lost its disk.
+//! Here every directory is formatted with a random instance number. The members exchange them, note them all as the
+//! *founders*, make that durable, and only then send their first protocol message. A member that was met but comes up later,
+//! still virgin, finds its own instance among the founders and is merely late; any other empty directory has to recover.
+
+use super::Replica;
+use super::io::{Ignored, Output};
+use super::status::{Starting, Status};
+use crate::crash_vector::CrashVector;
+use crate::message::{Body, Bootstrap, Founded, Founder, Header};
+use crate::numbers::{Incarnation, InstanceId, ViewNumber};
+use crate::service::Service;
+
+/// The incarnation of a replica that never lost its memory.
+const FIRST_INCARNATION: Incarnation = Incarnation(1);
+
+impl<S: Service> Replica<S> {
+    pub(super) fn enter_starting(&mut self) {
+        assert!(self.identity.is_virgin(), "only a replica that never took part may start");
+        let mut starting = Starting::default();
+        starting.heard.insert(self.id, self.identity.instance);
+        self.status = Status::Starting(starting);
+        self.status_changed();
+        self.tick_starting();
+        self.found_if_complete();
+    }
+
+    pub(super) fn tick_starting(&mut self) {
+        let now = self.now.monotonic;
+        let Status::Starting(starting) = &mut self.status else { unreachable!("asked by status") };
+        if starting.saving || now < starting.retry_at {
+            return;
+        }
+        starting.retries += 1;
+        starting.retry_at = now.after(super::recovery::retry_delay(&self.options, starting.retries));
+        self.broadcast(Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+    }
+
+    pub(super) fn on_bootstrap(&mut self, header: Header, instance: InstanceId) -> Result<(), Ignored> {
+        let Status::Starting(starting) = &mut self.status else {
+            return self.answer_latecomer(header);
+        };
+        if starting.saving {
+            return Err(Ignored::Duplicate);
+        }
+        let known = starting.heard.insert(header.from, instance);
+        if known != Some(instance) {
+            // Whoever is new has not heard of us either.
+            self.send(header.from, Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+        }
+        self.found_if_complete();
+        Ok(())
+    }
+
+    /// The cluster has begun. Whoever still looks for it learns with whom, even from a replica that is itself recovering:
+    /// the founders never change.
+    fn answer_latecomer(&mut self, header: Header) -> Result<(), Ignored> {
+        if self.identity.founders.is_empty() && !self.status.is_normal() {
+            return Err(Ignored::WrongStatus);
+        }
+        self.send(header.from, Body::Founded(Founded { founders: self.identity.founders.clone() }));
+        Ok(())
+    }
+
+    pub(super) fn on_founded(&mut self, founders: Vec<Founder>) -> Result<(), Ignored> {
+        let Status::Starting(starting) = &self.status else { return Err(Ignored::Unasked) };
+        if starting.saving {
+            return Err(Ignored::Duplicate);
+        }
+        let me = Founder { node: self.id, instance: self.identity.instance };
+        if founders.contains(&me) {
+            if founders.len() != self.configuration.len() {
+                return Err(Ignored::Malformed);
+            }
+            self.save_founders(founders);
+        } else {
+            // C15: a formatted directory that the founders do not know replaces one that was lost.
+            self.enter_recovering(None);
+        }
+        Ok(())
+    }
+
+    fn found_if_complete(&mut self) {
+        let Status::Starting(starting) = &self.status else { return };
+        if starting.heard.len() == self.configuration.len() {
+            let founders = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
+            self.save_founders(founders.collect());
+        }
+    }
+
+    /// The virgin flag is cleared, durably, before the first protocol message.
+    fn save_founders(&mut self, founders: Vec<Founder>) {
+        let Status::Starting(starting) = &mut self.status else { unreachable!("asked by status") };
+        starting.saving = true;
+        self.identity.founders = founders;
+        self.identity.incarnation = FIRST_INCARNATION;
+        self.outputs.push_back(Output::SaveIdentity(self.identity.clone()));
+    }
+
+    pub(super) fn on_identity_saved(&mut self) {
+        match &self.status {
+            Status::Starting(starting) if starting.saving => {
+                self.incarnation = FIRST_INCARNATION;
+                self.crash_vector = self.configuration.ids().map(|id| (id, FIRST_INCARNATION)).collect::<CrashVector>();
+                self.view = ViewNumber::ZERO;
+                self.enter_normal();
+            }
+            Status::Recovering(_) => self.on_incarnation_saved(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Normal operation at the primary: preparing, counting acknowledgements, heartbeats, falling silent (4.1, 6.2).
+
+use std::collections::BTreeMap;
+
+use super::Replica;
+use super::io::Ignored;
+use super::status::{Peer, Primary, Status};
+use crate::client_table::InFlight;
+use crate::log::{Entry, Request};
+use crate::message::{Body, Commit, Header, Prepare};
+use crate::numbers::{Ballot, NodeId, OpNumber, Time, Viewstamp};
+use crate::service::Service;
+
+impl<S: Service> Replica<S> {
+    /// Everything in the log is prepared again in this view: acknowledgements of earlier views count for nothing (N4).
+    pub(super) fn enter_primary(&mut self) {
+        let now = self.now.monotonic;
+        let op = self.log.op();
+        let mut in_flight = InFlight::default();
+        let mut pipeline_bytes = 0;
+        for entry in self.log.iter_above(self.executor.executed()) {
+            in_flight.appended(entry);
+            if entry.op() > self.commit {
+                pipeline_bytes += entry.size();
+            }
+        }
+        let retry_at = now.after(self.options.prepare_retry);
+        let peer = Peer { acked: OpNumber::ZERO, sent: op, heard_at: now, retry_at: Some(retry_at), retries: 0 };
+        self.status = Status::Primary(Primary {
+            peers: self.others().into_iter().map(|id| (id, peer.clone())).collect(),
+            view_start: op,
+            in_flight,
+            pipeline_bytes,
+            queue: Default::default(),
+            queue_bytes: 0,
+            heartbeat_at: now,
+            heartbeat_sequence: 0,
+            abdicated: false,
+        });
+        self.count_acknowledgements();
+    }
+
+    /// 4.1 step 3: "advances op-number, adds the request to the end of the log". The PREPARE leaves with the next drain.
+    pub(super) fn append(&mut self, request: Request) {
+        let ballot = Ballot { epoch: self.configuration.epoch(), view: self.view };
+        let stamp = Viewstamp { ballot, op: self.log.op().next() };
+        let timestamp = self.now.wall.max(self.log.head_timestamp().next());
+        let entry = Entry::new(self.log.head_hash(), stamp, timestamp, request);
+        let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary orders requests") };
+        primary.in_flight.appended(&entry);
+        primary.pipeline_bytes += entry.size();
+        self.log.append_verified(entry);
+        if self.configuration.quorum() == 1 {
+            self.count_acknowledgements();
+        }
+    }
+
+    /// Sends each backup what it has not been sent: one run for all where they are level, as they usually are.
+    pub(super) fn flush_prepares(&mut self) {
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        if primary.abdicated || primary.peers.values().all(|peer| peer.sent >= self.log.op()) {
+            return;
+        }
+        let mut levels: BTreeMap<OpNumber, Vec<NodeId>> = BTreeMap::new();
+        for (id, peer) in &primary.peers {
+            if peer.sent < self.log.op() && self.is_within_reach(peer) {
+                levels.entry(peer.sent).or_default().push(*id);
+            }
+        }
+        for (sent, peers) in levels {
+            self.send_prepares(sent, &peers);
+        }
+    }
+
+    /// A backup that lags more than the pipeline is long is not flooded: it fetches what it lacks by GETSTATE (5.2).
+    fn is_within_reach(&self, peer: &Peer) -> bool {
+        peer.acked.plus(self.options.pipeline_ops_max) >= self.log.op()
+    }
+
+    /// Sends everything above `sent` to these backups, in runs of bounded size.
+    fn send_prepares(&mut self, mut sent: OpNumber, to: &[NodeId]) {
+        let to_all = to.len() == self.configuration.len() - 1;
+        while sent < self.log.op() {
+            let entries = self.log.run(sent.next(), self.log.op(), self.options.prepare_bytes_max);
+            let previous = self.log.hash_at(sent).expect("within the log");
+            sent = entries.last().expect("not empty").op();
+            let body = Body::Prepare(Prepare { previous, entries, commit: self.commit });
+            if to_all {
+                self.broadcast(body);
+            } else {
+                for id in to {
+                    self.send(*id, body.clone());
+                }
+            }
+        }
+        let now = self.now.monotonic;
+        let retry_at = now.after(self.options.prepare_retry);
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        for id in to {
+            let peer = primary.peers.get_mut(id).expect("a member");
+            peer.sent = sent;
+            peer.retry_at.get_or_insert(retry_at);
+        }
+        if to_all {
+            primary.heartbeat_at = now.after(self.options.heartbeat_interval);
+        }
+    }
+
+    /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
+    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber) -> Result<(), Ignored> {
+        if header.view > self.view {
+            self.heard_started(header);
+            return Err(Ignored::LaterView);
+        }
+        if header.view < self.view {
+            return Err(Ignored::OlderView);
+        }
+        let now = self.now.monotonic;
+        let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        if op > self.log.op() {
+            return Err(Ignored::Malformed);
+        }
+        let peer = primary.peers.get_mut(&header.from).expect("admitted members only");
+        peer.heard_at = now;
+        if op > peer.acked {
+            peer.acked = op;
+            peer.sent = peer.sent.max(op);
+            peer.retries = 0;
+            peer.retry_at = (op < peer.sent).then(|| now.after(self.options.prepare_retry));
+            self.count_acknowledgements();
+        } else if op == peer.sent {
+            peer.retry_at = None;
+        }
+        self.resume_if_quorum_heard();
+        Ok(())
+    }
+
+    /// Commits what a quorum holds in this view (2.2, 4.1 step 5).
+    pub(super) fn count_acknowledgements(&mut self) {
+        let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary counts") };
+        let mut held: Vec<OpNumber> = primary.peers.values().map(|peer| peer.acked).collect();
+        held.push(self.log.op());
+        held.sort_unstable_by(|left, right| right.cmp(left));
+        let commit = held[self.configuration.quorum() - 1];
+        if commit <= self.commit {
+            return;
+        }
+        let committed = self.log.iter_above(self.commit).take_while(|entry| entry.op() <= commit);
+        let bytes: usize = committed.map(Entry::size).sum();
+        primary.pipeline_bytes -= bytes;
+        self.commit = commit;
+        self.failed_view_changes = 0;
+    }
+
+    pub(super) fn tick_primary(&mut self) {
+        let now = self.now.monotonic;
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        if now >= primary.heartbeat_at {
+            self.abdicate_unless_quorum_heard();
+            self.heartbeat();
+        }
+        let Status::Primary(primary) = &self.status else { return };
+        if primary.abdicated {
+            return;
+        }
+        let due = |peer: &Peer| peer.retry_at.is_some_and(|due| due <= now);
+        let late: Vec<NodeId> = primary.peers.iter().filter(|(_, peer)| due(peer)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.retry_prepare(id, now);
+        }
+    }
+
+    /// Sends a backup again what it has not acknowledged, a bounded piece at a time, ever more rarely.
+    fn retry_prepare(&mut self, id: NodeId, now: Time) {
+        let options = self.options;
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        let peer = primary.peers.get_mut(&id).expect("a member");
+        peer.retries += 1;
+        let delay = options.prepare_retry.saturating_mul(1 << peer.retries.min(16));
+        peer.retry_at = Some(now.after(delay.min(options.prepare_retry_max)));
+        let peer = peer.clone();
+        if peer.acked >= peer.sent || peer.acked < self.log.base() || !self.is_within_reach(&peer) {
+            return;
+        }
+        let entries = self.log.run(peer.acked.next(), peer.sent, options.prepare_bytes_max);
+        let previous = self.log.hash_at(peer.acked).expect("within the log");
+        self.send(id, Body::Prepare(Prepare { previous, entries, commit: self.commit }));
+    }
+
+    /// 4.1 step 6, sent on schedule to whoever was not sent a PREPARE meanwhile; acknowledged, so that an idle primary knows
+    /// who hears it (V8).
+    fn heartbeat(&mut self) {
+        let now = self.now.monotonic;
+        let (commit, op) = (self.commit, self.log.op());
+        let Status::Primary(primary) = &mut self.status else { return };
+        primary.heartbeat_at = now.after(self.options.heartbeat_interval);
+        if primary.abdicated {
+            self.vote();
+            return;
+        }
+        primary.heartbeat_sequence += 1;
+        let sequence = primary.heartbeat_sequence;
+        self.broadcast(Body::Commit(Commit { commit, op, sequence, sent_at: now }));
+    }
+
+    fn hears_quorum(&self) -> bool {
+        let Status::Primary(primary) = &self.status else { return false };
+        let since = |peer: &Peer| self.now.monotonic.since(peer.heard_at);
+        let heard = primary.peers.values().filter(|peer| since(peer) < self.options.abdicate_timeout).count();
+        heard + 1 >= self.configuration.quorum()
+    }
+
+    /// V8: a primary that reaches the others but does not hear them would keep them from electing another for ever.
+    fn abdicate_unless_quorum_heard(&mut self) {
+        let hears_quorum = self.hears_quorum();
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        if !hears_quorum {
+            primary.abdicated = true;
+        }
+    }
+
+    fn resume_if_quorum_heard(&mut self) {
+        let hears_quorum = self.hears_quorum();
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        if primary.abdicated && hears_quorum {
+            primary.abdicated = false;
+            self.votes.withdraw(self.id);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Recovery of a replica that has lost its memory (4.3, 8.2), with incarnations and crash vectors (docs/deviations.md, C1).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Replica;
+use super::choice::{crash_consistent, recovery_response};
+use super::io::{Event, Ignored, Output};
+use super::staged::Staged;
+use super::state_transfer::Transfer;
+use super::status::{Found, Recovering, RecoveryStage, Status};
+use crate::crash_vector::CrashVector;
+use crate::log::{Entry, Log};
+use crate::message::{
+    Body, GetIncarnation, Header, KnownIncarnation, Message, PrimaryState, Recovery, RecoveryResponse, StaleIncarnation,
+};
+use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Time, ViewNumber};
+use crate::options::Options;
+use crate::service::Service;
+
+/// A member that is recovering says so at least this often; silent for longer, it is thought of as something else again.
+const ALSO_RECOVERING_LIFETIME: Duration = Duration::from_secs(3);
+
+/// The longest pause between two tries.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// How long to wait before try number `retries`.
+pub(super) fn retry_delay(options: &Options, retries: u32) -> Duration {
+    options.recovery_retry.saturating_mul(1 << retries.saturating_sub(1).min(8)).min(RETRY_MAX)
+}
+
+impl<S: Service> Replica<S> {
+    /// Begins again from nothing. `last` is the highest incarnation this node is known to have had, when a counter survived.
+    pub(super) fn enter_recovering(&mut self, last: Option<Incarnation>) {
+        let stage = match last {
+            Some(_) => RecoveryStage::Saving,
+            None => {
+                let nonce = Nonce(self.random.next_u128());
+                RecoveryStage::AskIncarnation { nonce, answers: BTreeMap::new() }
+            }
+        };
+        self.forget_everything();
+        self.status = Status::Recovering(Recovering {
+            stage,
+            retry_at: Time::ZERO,
+            retries: 0,
+            also_recovering: BTreeMap::new(),
+            reported_lost: false,
+        });
+        self.status_changed();
+        match last {
+            Some(last) => self.save_incarnation(last.next()),
+            None => self.tick_recovering(),
+        }
+    }
+
+    fn forget_everything(&mut self) {
+        self.log = Log::default();
+        self.commit = OpNumber::ZERO;
+        self.executor.reset();
+        self.crash_vector = CrashVector::default();
+        self.recoveries.clear();
+        self.view = ViewNumber::ZERO;
+        self.log_view = ViewNumber::ZERO;
+        self.incarnation = Incarnation::ZERO;
+        self.transfer = None;
+        self.votes.clear();
+    }
+
+    /// Durable before RECOVERY is sent, so that no incarnation is ever used twice (C3).
+    fn save_incarnation(&mut self, incarnation: Incarnation) {
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        recovering.stage = RecoveryStage::Saving;
+        self.identity.incarnation = incarnation;
+        self.outputs.push_back(Output::SaveIdentity(self.identity.clone()));
+    }
+
+    pub(super) fn on_incarnation_saved(&mut self) {
+        let nonce = Nonce(self.random.next_u128());
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        if recovering.stage != RecoveryStage::Saving {
+            return;
+        }
+        recovering.stage = RecoveryStage::Asking { nonce, responses: BTreeMap::new() };
+        recovering.retries = 0;
+        recovering.retry_at = Time::ZERO;
+        self.incarnation = self.identity.incarnation;
+        self.crash_vector.raise(self.id, self.incarnation);
+        self.tick_recovering();
+    }
+
+    /// 4.3 step 1. The same nonce again until it succeeds: answers to it were all given after the crash.
+    pub(super) fn tick_recovering(&mut self) {
+        let now = self.now.monotonic;
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        if now < recovering.retry_at {
+            return;
+        }
+        recovering.retries += 1;
+        recovering.retry_at = now.after(retry_delay(&self.options, recovering.retries));
+        let body = match &recovering.stage {
+            RecoveryStage::AskIncarnation { nonce, .. } => Body::GetIncarnation(GetIncarnation { nonce: *nonce }),
+            RecoveryStage::Asking { nonce, .. } | RecoveryStage::Fetching { nonce, .. } => {
+                Body::Recovery(Recovery { nonce: *nonce, checkpoint: OpNumber::ZERO })
+            }
+            RecoveryStage::Saving => return,
+        };
+        self.broadcast(body);
+        self.report_quorum_lost();
+    }
+
+    // What the others do for a recovering replica.
+
+    /// Answered in any status that remembers: normal, or in a view change.
+    pub(super) fn on_get_incarnation(&mut self, header: Header, nonce: Nonce) -> Result<(), Ignored> {
+        if self.note_also_recovering(header.from) {
+            return Err(Ignored::WrongStatus);
+        }
+        let incarnation = self.crash_vector.known(header.from);
+        let founders = self.identity.founders.clone();
+        self.send(header.from, Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders }));
+        Ok(())
+    }
+
+    /// 4.3 step 2. The sender's new incarnation is noted before it is answered.
+    pub(super) fn on_recovery(&mut self, header: Header, m: Recovery) -> Result<(), Ignored> {
+        if self.note_also_recovering(header.from) {
+            return Err(Ignored::WrongStatus);
+        }
+        if !self.status.is_normal() {
+            return Err(Ignored::WrongStatus);
+        }
+        let is_known = self.crash_vector.known(header.from) == header.incarnation;
+        if is_known && self.recoveries.get(&header.from).is_some_and(|nonce| *nonce != m.nonce) {
+            // C15: another life of that node has used this incarnation.
+            self.send_stale_incarnation(header.from);
+            return Err(Ignored::StaleIncarnation);
+        }
+        self.crash_vector.raise(header.from, header.incarnation);
+        self.recoveries.insert(header.from, m.nonce);
+        let primary = matches!(self.status, Status::Primary(_)).then(|| PrimaryState {
+            op: self.log.op(),
+            commit: self.commit,
+            head: self.log.head_hash(),
+            base: self.log.base(),
+        });
+        let mut crash_vector = self.crash_vector.clone();
+        crash_vector.raise(self.id, self.incarnation);
+        let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
+        self.send(header.from, Body::RecoveryResponse(response));
+        self.suspect_if_primary_crashed(header.from);
+        Ok(())
+    }
+
+    /// C10: a RECOVERY from the primary of the view is proof that the primary has crashed.
+    fn suspect_if_primary_crashed(&mut self, from: NodeId) {
+        let now = self.now.monotonic;
+        if from != self.primary_of(self.view) {
+            return;
+        }
+        if let Status::Backup(backup) = &mut self.status
+            && backup.suspect_at > now
+        {
+            backup.suspect_at = now;
+            backup.vote_at = now.after(self.options.view_change_retry);
+            self.vote();
+        }
+    }
+
+    /// Notes that a member recovers, if this one does, too.
+    fn note_also_recovering(&mut self, from: NodeId) -> bool {
+        let now = self.now.monotonic;
+        let Status::Recovering(recovering) = &mut self.status else { return false };
+        recovering.also_recovering.insert(from, now);
+        self.report_quorum_lost();
+        true
+    }
+
+    // The answers.
+
+    pub(super) fn on_known_incarnation(&mut self, header: Header, m: KnownIncarnation) -> Result<(), Ignored> {
+        let quorum = self.configuration.quorum();
+        let Status::Recovering(recovering) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        recovering.also_recovering.remove(&header.from);
+        let RecoveryStage::AskIncarnation { nonce, answers } = &mut recovering.stage else {
+            return Err(Ignored::Unasked);
+        };
+        if *nonce != m.nonce {
+            return Err(Ignored::Unasked);
+        }
+        answers.insert(header.from, m.incarnation);
+        if answers.len() >= quorum {
+            let last = answers.values().max().copied().expect("not empty");
+            if self.identity.founders.is_empty() {
+                self.identity.founders = m.founders;
+            }
+            self.save_incarnation(last.next());
+        }
+        Ok(())
+    }
+
+    /// Another life of this node has the same incarnation, or a higher one (C15): only a higher one still will be heard.
+    pub(super) fn on_stale_incarnation(&mut self, m: StaleIncarnation) -> Result<(), Ignored> {
+        let is_taken = match &self.status {
+            Status::Recovering(Recovering { stage: RecoveryStage::Asking { nonce, .. }, .. }) => {
+                m.known == self.incarnation && m.nonce != Nonce(0) && m.nonce != *nonce
+            }
+            _ => false,
+        };
+        if self.incarnation == Incarnation::ZERO || (m.known <= self.incarnation && !is_taken) {
+            return Err(Ignored::Duplicate);
+        }
+        if m.known.0 == u64::MAX {
+            return Err(Ignored::Malformed);
+        }
+        self.enter_recovering(Some(m.known));
+        Ok(())
+    }
+
+    pub(super) fn on_recovery_response(&mut self, header: Header, m: RecoveryResponse) -> Result<(), Ignored> {
+        if let Some(primary) = &m.primary
+            && (primary.commit > primary.op || self.primary_of(header.view) != header.from)
+        {
+            return Err(Ignored::Malformed);
+        }
+        let Status::Recovering(recovering) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        recovering.also_recovering.remove(&header.from);
+        let (RecoveryStage::Asking { nonce, responses } | RecoveryStage::Fetching { nonce, responses, .. }) =
+            &mut recovering.stage
+        else {
+            return Err(Ignored::Unasked);
+        };
+        if *nonce != m.nonce {
+            return Err(Ignored::Unasked);
+        }
+        let message = Message { header, body: Body::RecoveryResponse(m) };
+        match responses.get(&header.from) {
+            Some(known) if freshness(known) > freshness(&message) => return Err(Ignored::Duplicate),
+            _ => responses.insert(header.from, message),
+        };
+        self.evaluate_responses();
+        Ok(())
+    }
+
+    /// 4.3 step 3: enough answers, that no crash has made void, with the primary of the latest view heard of among them.
+    fn evaluate_responses(&mut self) {
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        let (nonce, responses, found_view) = match &recovering.stage {
+            RecoveryStage::Asking { nonce, responses } => (*nonce, responses, None),
+            RecoveryStage::Fetching { nonce, responses, found } => (*nonce, responses, Some(found.view)),
+            _ => return,
+        };
+        let Some(found) = found_in(responses, self.configuration.quorum()) else { return };
+        if found_view.is_some_and(|view| view >= found.view) {
+            return;
+        }
+        recovering.stage = RecoveryStage::Fetching { nonce, responses: responses.clone(), found: found.clone() };
+        let source = self.primary_of(found.view);
+        // What was fetched of an older view's log was never relied on.
+        self.transfer = None;
+        self.heard_view = self.heard_view.max(found.view);
+        self.heard_op = self.heard_op.max(found.op);
+        self.start_transfer(found.view, source);
+        self.finish_recovery_if_complete();
+    }
+
+    /// A piece of the log arrived.
+    pub(super) fn recovery_chunk(
+        &mut self,
+        after: OpNumber,
+        previous: ChainHash,
+        entries: Vec<Entry>,
+    ) -> Result<(), Ignored> {
+        self.stage(after, previous, entries)?;
+        let retry_at = self.now.monotonic.after(RETRY_MAX);
+        if let Status::Recovering(recovering) = &mut self.status {
+            // The log arrives: the answers need not be asked for again.
+            recovering.retry_at = retry_at;
+        }
+        if !self.finish_recovery_if_complete() {
+            self.send_get_state();
+        }
+        Ok(())
+    }
+
+    /// "Then it updates its state using the information from the primary, changes its status to normal" (4.3 step 3).
+    fn finish_recovery_if_complete(&mut self) -> bool {
+        let Status::Recovering(Recovering { stage: RecoveryStage::Fetching { found, .. }, .. }) = &self.status else {
+            return false;
+        };
+        let found = found.clone();
+        let staged = match &mut self.transfer {
+            Some(Transfer { staged: Some(staged), .. }) if staged.op() >= found.op => std::mem::take(staged),
+            _ if found.op == OpNumber::ZERO => Staged::default(),
+            _ => return false,
+        };
+        if staged.hash_at(found.op) != Some(found.head) {
+            // Somebody sent a log that is not the primary's: it was not relied on, so fetch it again.
+            *self.ignored.entry(Ignored::Malformed).or_default() += 1;
+            if let Some(transfer) = &mut self.transfer {
+                transfer.staged = None;
+            }
+            return false;
+        }
+        staged.splice_onto(&mut self.log);
+        // The vectors of exactly the answers used; without them a DOVIEWCHANGE from before a crash might be counted (trace E).
+        self.crash_vector.merge(&found.crash_vector);
+        self.view = found.view;
+        self.commit = found.commit;
+        self.enter_normal();
+        true
+    }
+
+    // When nobody is left who remembers.
+
+    /// Whether so many members recover that no quorum of others can answer.
+    pub(super) fn is_quorum_lost(&self) -> bool {
+        let others = self.configuration.len() - 1;
+        others.saturating_sub(self.also_recovering().len()) < self.configuration.quorum()
+    }
+
+    fn also_recovering(&self) -> Vec<NodeId> {
+        let Status::Recovering(recovering) = &self.status else { return Vec::new() };
+        let now = self.now.monotonic;
+        let recent = recovering.also_recovering.iter().filter(|(_, at)| now.since(**at) < ALSO_RECOVERING_LIFETIME);
+        recent.map(|(id, _)| *id).collect()
+    }
+
+    fn report_quorum_lost(&mut self) {
+        if !self.is_quorum_lost() {
+            return;
+        }
+        let mut members = self.also_recovering();
+        members.push(self.id);
+        let Status::Recovering(recovering) = &mut self.status else { return };
+        if !std::mem::replace(&mut recovering.reported_lost, true) {
+            self.outputs.push_back(Output::Event(Event::QuorumLost { recovering: members }));
+        }
+    }
+}
+
+/// Orders the answers of one node: those of a later life, of a later view, with a longer log are newer (C4).
+fn freshness(message: &Message) -> (Incarnation, ViewNumber, Option<OpNumber>) {
+    let op = recovery_response(message).primary.map(|primary| primary.op);
+    (message.header.incarnation, message.header.view, op)
+}
+
+/// What the answers say, if they suffice.
+fn found_in(responses: &BTreeMap<NodeId, Message>, quorum: usize) -> Option<Found> {
+    let all: Vec<&Message> = responses.values().collect();
+    let usable = crash_consistent(&all);
+    if usable.len() < quorum {
+        return None;
+    }
+    let view = all.iter().map(|message| message.header.view).max()?;
+    let used = || all.iter().filter(|message| usable.contains(&message.header.from));
+    let mut latest = used().filter(|message| message.header.view == view);
+    let primary = latest.find_map(|message| recovery_response(message).primary)?;
+    let mut crash_vector = CrashVector::default();
+    for message in used() {
+        crash_vector.merge(&recovery_response(message).crash_vector);
+    }
+    Some(Found { view, op: primary.op, head: primary.head, commit: primary.commit, crash_vector })
+}

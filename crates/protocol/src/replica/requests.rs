@@ -1,0 +1,153 @@
+//! Requests from clients: which are ordered, which are answered at once (4.1 steps 1 and 2).
+
+use super::Replica;
+use super::status::Status;
+use crate::client_table::Lookup;
+use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
+use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
+use crate::numbers::{ClientId, RequestNumber, SessionNumber, Slot};
+use crate::service::Service;
+use bytes::Bytes;
+
+impl<S: Service> Replica<S> {
+    pub(super) fn on_client(&mut self, message: FromClient) {
+        if message.cluster != self.cluster || message.epoch > self.configuration.epoch() {
+            return;
+        }
+        let client = message.client;
+        if let Some(reason) = self.not_serving() {
+            return self.reply(client, ClientReply::NotServing { reason });
+        }
+        // 4.1: "Backups ignore client requests; only the primary processes them." Ours say who that is (N6).
+        let primary = self.primary_of(self.view);
+        if primary != self.id {
+            return self.reply(client, ClientReply::Redirect { primary });
+        }
+        if self.may_admit() { self.admit_request(message) } else { self.queue_request(message) }
+    }
+
+    /// Whether requests can be judged and ordered now.
+    ///
+    /// V13: the client-table says nothing before the inherited log is executed.
+    fn may_admit(&self) -> bool {
+        let Status::Primary(primary) = &self.status else { return false };
+        self.executor.executed() >= primary.view_start && primary.queue.is_empty() && self.has_room_in_pipeline()
+    }
+
+    fn has_room_in_pipeline(&self) -> bool {
+        let Status::Primary(primary) = &self.status else { return false };
+        self.log.op().distance_from(self.commit) < self.options.pipeline_ops_max
+            && primary.pipeline_bytes < self.options.pipeline_bytes_max
+    }
+
+    fn queue_request(&mut self, message: FromClient) {
+        let bytes = queued_bytes(&message);
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        if primary.queue_bytes + bytes > self.options.queue_bytes_max {
+            return self.busy(&message, BusyReason::QueueFull);
+        }
+        primary.queue_bytes += bytes;
+        primary.queue.push_back(message);
+    }
+
+    /// Orders waiting requests while there is room.
+    pub(super) fn admit_queued(&mut self) {
+        loop {
+            let Status::Primary(primary) = &self.status else { return };
+            if self.executor.executed() < primary.view_start || !self.has_room_in_pipeline() {
+                return;
+            }
+            let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+            let Some(message) = primary.queue.pop_front() else { return };
+            primary.queue_bytes -= queued_bytes(&message);
+            self.admit_request(message);
+        }
+    }
+
+    fn busy(&mut self, message: &FromClient, reason: BusyReason) {
+        let (slot, number) = match &message.body {
+            ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
+            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
+        };
+        self.reply(message.client, ClientReply::Busy { slot, number, reason });
+    }
+
+    fn admit_request(&mut self, message: FromClient) {
+        if self.log.bytes() >= self.options.log_bytes_max {
+            return self.busy(&message, BusyReason::LogFull);
+        }
+        let FromClient { client, body, .. } = message;
+        match body {
+            ClientRequest::Operation { session, slot, number, payload } => {
+                self.admit_operation(client, session, slot, number, payload);
+            }
+            ClientRequest::Register { slots } => {
+                if let Some(reply) = self.executor.client_table().registered(client) {
+                    self.reply(client, reply);
+                } else {
+                    self.admit_session_request(Request::Register { client, slots });
+                }
+            }
+            ClientRequest::Resume { session, nonce } => {
+                self.admit_session_request(Request::Resume { client, session, nonce });
+            }
+        }
+    }
+
+    fn admit_session_request(&mut self, request: Request) {
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        if !primary.in_flight.has_session_request(request.client()) {
+            self.append(request);
+        }
+    }
+
+    /// 4.1 step 2: compares the request with the client-table, and with what is in the log but not executed yet.
+    fn admit_operation(
+        &mut self,
+        client: ClientId,
+        session: SessionNumber,
+        slot: Slot,
+        number: RequestNumber,
+        payload: Bytes,
+    ) {
+        let executed = self.executor.executed();
+        match self.executor.client_table().look_up(executed, client, session, slot, number, &payload) {
+            Lookup::New => {}
+            Lookup::Answered(reply) => return self.reply(client, reply),
+            Lookup::Unknown => return,
+        }
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        match primary.in_flight.latest(client, session, slot) {
+            // K6: it is being prepared; its reply will come.
+            Some(latest) if latest == number => return,
+            Some(latest) if latest > number => {
+                let reason = RefusedReason::StaleRequest;
+                return self.reply(client, ClientReply::Refused { session, slot, number, reason });
+            }
+            _ => {}
+        }
+        if let Err(reason) = self.validate(&payload) {
+            return self.reply(client, ClientReply::Refused { session, slot, number, reason });
+        }
+        let (wall, seed) = (self.now.wall, self.random.next_u64());
+        let predicted = self.executor.service_mut().predict(&payload, wall, seed);
+        self.append(Request::Operation { client, session, slot, number, predicted, payload });
+    }
+
+    fn validate(&self, payload: &[u8]) -> Result<(), RefusedReason> {
+        let bytes_max = self.cluster_options.operation_bytes_max;
+        if payload.len() > bytes_max as usize {
+            return Err(RefusedReason::TooLarge(bytes_max));
+        }
+        self.executor.service().validate(payload).map_err(RefusedReason::Invalid)
+    }
+}
+
+/// What a waiting request counts.
+fn queued_bytes(message: &FromClient) -> usize {
+    ENTRY_OVERHEAD_BYTES
+        + match &message.body {
+            ClientRequest::Operation { payload, .. } => payload.len(),
+            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => 0,
+        }
+}

@@ -1,0 +1,349 @@
+//! View changes (4.2, 5.3).
+//!
+//! A quorum of votes (votes.rs) starts the view change; from then on the log is frozen (V11). Each replica sends its log's
+//! suffix to the new primary, which chooses the best log of a crash-consistent quorum, completes it beside its own, and starts
+//! the view.
+
+use super::Replica;
+use super::choice::{crash_consistent, do_view_change, winner};
+use super::io::Ignored;
+use super::staged::{Staged, check_run};
+use super::status::{Building, Status, ViewChange};
+use crate::message::{Body, DoViewChange, GetLog, Header, LogChunk, Message, StartView, StartViewChange};
+use crate::numbers::{NodeId, OpNumber, ViewNumber};
+use crate::service::Service;
+
+impl<S: Service> Replica<S> {
+    /// 4.2 step 1: "advances its view-number, sets its status to view-change"; the log stays as it is until a view starts.
+    pub(super) fn enter_view_change(&mut self, view: ViewNumber) {
+        assert!(view > self.view, "views only advance");
+        let now = self.now.monotonic;
+        self.view = view;
+        self.transfer = None;
+        self.votes.clear();
+        let doubled = self.options.view_change_timeout.saturating_mul(1 << self.failed_view_changes.min(16));
+        let timeout = self.jittered(doubled.min(self.options.view_change_timeout_max));
+        self.failed_view_changes = self.failed_view_changes.saturating_add(1);
+        self.status = Status::ViewChange(ViewChange {
+            retry_at: now.after(self.options.view_change_retry),
+            timeout_at: now.after(timeout),
+            ..ViewChange::default()
+        });
+        self.status_changed();
+        self.send_confirmed(None);
+        self.send_do_view_change();
+    }
+
+    /// Tells that a quorum wants this view: whoever hears it joins, so that nobody is left alone in a view change (V7).
+    pub(super) fn send_confirmed(&mut self, to: Option<NodeId>) {
+        let body = Body::StartViewChange(StartViewChange { candidate: self.view, votes: Vec::new(), confirmed: true });
+        match to {
+            Some(to) => self.send(to, body),
+            None => self.broadcast(body),
+        }
+    }
+
+    /// 4.2 step 2, with a suffix of the log bounded in bytes (5.3).
+    fn send_do_view_change(&mut self) {
+        let suffix = self.log.suffix(self.log.base(), self.options.do_view_change_bytes_max);
+        let after = OpNumber(self.log.op().0 - suffix.len() as u64);
+        let mut crash_vector = self.crash_vector.clone();
+        crash_vector.raise(self.id, self.incarnation);
+        let body = Body::DoViewChange(DoViewChange {
+            log_view: self.log_view,
+            op: self.log.op(),
+            commit: self.commit,
+            base: self.log.base(),
+            head: self.log.head_hash(),
+            previous: self.log.hash_at(after).expect("within the log"),
+            suffix,
+            crash_vector,
+        });
+        let primary = self.primary_of(self.view);
+        if primary == self.id {
+            let message = Message { header: self.header(), body };
+            self.keep_do_view_change(message);
+        } else {
+            self.send(primary, body);
+        }
+    }
+
+    pub(super) fn on_do_view_change(&mut self, header: Header, body: DoViewChange) -> Result<(), Ignored> {
+        if self.primary_of(header.view) != self.id {
+            return Err(Ignored::NotPrimary);
+        }
+        if header.view < self.view {
+            self.send(header.from, Body::ViewHint);
+            return Err(Ignored::OlderView);
+        }
+        if body.log_view >= header.view || body.commit > body.op || body.suffix.len() as u64 > body.op.0 {
+            return Err(Ignored::Malformed);
+        }
+        let after = OpNumber(body.op.0 - body.suffix.len() as u64);
+        check_run(after, body.previous, &body.suffix)?;
+        if body.suffix.last().map_or(body.previous, |last| last.hash) != body.head {
+            return Err(Ignored::Malformed);
+        }
+        if header.view > self.view {
+            self.enter_view_change(header.view);
+        }
+        match &self.status {
+            Status::ViewChange(_) => self.keep_do_view_change(Message { header, body: Body::DoViewChange(body) }),
+            Status::Primary(_) => self.send_start_view(header.from),
+            _ => return Err(Ignored::WrongStatus),
+        }
+        Ok(())
+    }
+
+    /// Keeps one DOVIEWCHANGE for each member, that of its newest incarnation.
+    fn keep_do_view_change(&mut self, message: Message) {
+        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
+        let from = message.header.from;
+        match change.do_view_changes.iter_mut().find(|known| known.header.from == from) {
+            Some(known) if known.header.incarnation >= message.header.incarnation => {}
+            Some(known) => *known = message,
+            None => change.do_view_changes.push(message),
+        }
+        if change.building.is_none() {
+            self.choose_log();
+        }
+    }
+
+    /// 4.2 step 3, once a quorum that no crash has made void has answered.
+    fn choose_log(&mut self) {
+        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
+        let all: Vec<&Message> = change.do_view_changes.iter().collect();
+        let usable = crash_consistent(&all);
+        if usable.len() < self.configuration.quorum() {
+            return;
+        }
+        let quorum: Vec<&Message> = all.into_iter().filter(|message| usable.contains(&message.header.from)).collect();
+        let best = winner(&quorum, self.id).expect("a quorum is not empty");
+        let commits = || quorum.iter().map(|message| do_view_change(message).commit);
+        let body = do_view_change(best);
+        let after = OpNumber(body.op.0 - body.suffix.len() as u64);
+        let suffix = Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt");
+        let own_hash = self.log.hash_at(self.commit).expect("within the log");
+        change.building = Some(Building {
+            winner: best.header.from,
+            log_view: body.log_view,
+            op: body.op,
+            head: body.head,
+            commit: commits().max().expect("not empty"),
+            commit_floor: commits().min().expect("not empty"),
+            suffix,
+            fetched: Staged::new(self.commit, own_hash),
+        });
+        self.build_log();
+    }
+
+    /// Joins the winning log to the own one where their viewstamps agree; asks the winner for what is missing between (V6).
+    fn build_log(&mut self) {
+        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
+        let Some(building) = change.building.as_mut() else { return };
+        let (op, head) = (building.op, building.head);
+        if self.log.matches(op, head) {
+            return self.start_view(Staged::new(op, head));
+        }
+        let (after, previous) = (building.suffix.after(), building.suffix.previous());
+        if self.log.matches(after, previous) {
+            let suffix = building.suffix.clone();
+            return self.start_view(suffix);
+        }
+        if building.fetched.hash_at(after) == Some(previous) {
+            let mut whole = std::mem::take(&mut building.fetched);
+            whole.truncate(after);
+            let suffix = std::mem::take(&mut building.suffix);
+            suffix.append_to(&mut whole);
+            return self.start_view(whole);
+        }
+        self.send_get_log();
+    }
+
+    fn send_get_log(&mut self) {
+        let Status::ViewChange(ViewChange { building: Some(building), .. }) = &self.status else { return };
+        let body = GetLog {
+            log_view: building.log_view,
+            first: building.fetched.op().next(),
+            last: building.suffix.after(),
+            bytes_max: u32::try_from(self.options.transfer_bytes_max).unwrap_or(u32::MAX),
+        };
+        let winner = building.winner;
+        assert_ne!(winner, self.id, "the own log is complete");
+        self.send(winner, Body::GetLog(body));
+    }
+
+    /// The log is frozen since DOVIEWCHANGE, so the part that was left out of it is still the same.
+    pub(super) fn on_get_log(&mut self, header: Header, m: GetLog) -> Result<(), Ignored> {
+        if header.view != self.view || m.log_view != self.log_view || !matches!(self.status, Status::ViewChange(_)) {
+            return Err(Ignored::WrongStatus);
+        }
+        if m.first <= self.log.base() || m.first > m.last || m.last > self.log.op() {
+            return Err(Ignored::Malformed);
+        }
+        let after = m.first.previous();
+        let bytes_max = self.options.transfer_bytes_max.min(m.bytes_max as usize);
+        let chunk = LogChunk {
+            log_view: self.log_view,
+            after,
+            previous: self.log.hash_at(after).expect("within the log"),
+            entries: self.log.run(m.first, m.last, bytes_max),
+        };
+        self.send(header.from, Body::LogChunk(chunk));
+        Ok(())
+    }
+
+    pub(super) fn on_log_chunk(&mut self, header: Header, m: LogChunk) -> Result<(), Ignored> {
+        let retry_at = self.now.monotonic.after(self.options.view_change_retry);
+        let extended = self.extended_timeout();
+        let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        let Some(building) = change.building.as_mut() else { return Err(Ignored::Unasked) };
+        if header.view != self.view || header.from != building.winner || m.log_view != building.log_view {
+            return Err(Ignored::Unasked);
+        }
+        let before = building.fetched.op();
+        building.fetched.extend(m.after, m.previous, m.entries)?;
+        if building.fetched.op() == before {
+            return Err(Ignored::Duplicate);
+        }
+        change.retry_at = retry_at;
+        change.timeout_at = change.timeout_at.max(extended);
+        self.build_log();
+        Ok(())
+    }
+
+    /// While the log arrives the view change makes progress, and the next view would have to fetch it again (V10).
+    fn extended_timeout(&self) -> crate::numbers::Time {
+        self.now.monotonic.after(self.options.view_change_timeout)
+    }
+
+    /// 4.2 step 3: the new log replaces the old one, and the view starts.
+    fn start_view(&mut self, piece: Staged) {
+        let Status::ViewChange(ViewChange { building: Some(building), .. }) = &self.status else {
+            unreachable!("asked by status")
+        };
+        let (op, head, commit, floor) = (building.op, building.head, building.commit, building.commit_floor);
+        assert!(piece.op() == op && piece.head() == head, "the whole of the winning log");
+        if commit > op || !self.keeps_committed(&piece) {
+            // Some sender is broken. Better no view than one without a committed operation; the timeout tries the next.
+            *self.ignored.entry(Ignored::DropsCommitted).or_default() += 1;
+            return;
+        }
+        piece.splice_onto(&mut self.log);
+        self.commit = self.commit.max(commit);
+        self.enter_normal();
+        let body = self.start_view_above(floor);
+        self.broadcast(body);
+    }
+
+    /// STARTVIEW with the log above `floor`, as far as it fits.
+    fn start_view_above(&self, floor: OpNumber) -> Body {
+        let suffix = self.log.suffix(floor.max(self.log.base()), self.options.start_view_bytes_max);
+        let after = OpNumber(self.log.op().0 - suffix.len() as u64);
+        Body::StartView(StartView {
+            op: self.log.op(),
+            commit: self.commit,
+            base: self.log.base(),
+            head: self.log.head_hash(),
+            previous: self.log.hash_at(after).expect("within the log"),
+            suffix,
+        })
+    }
+
+    /// STARTVIEW for one that missed it.
+    pub(super) fn send_start_view(&mut self, to: NodeId) {
+        assert!(matches!(self.status, Status::Primary(_)), "only the primary starts its view");
+        let body = self.start_view_above(self.commit);
+        self.send(to, body);
+    }
+
+    /// 4.2 step 5. A STARTVIEW of the view this replica is normal in already is no more than a sign of life (V1).
+    pub(super) fn on_start_view(&mut self, header: Header, m: StartView) -> Result<(), Ignored> {
+        if self.primary_of(header.view) != header.from {
+            return Err(Ignored::NotPrimary);
+        }
+        if header.view < self.view {
+            return Err(Ignored::OlderView);
+        }
+        if header.view == self.view && self.status.is_normal() {
+            self.primary_heard();
+            return Err(Ignored::Duplicate);
+        }
+        if m.commit > m.op || m.suffix.len() as u64 > m.op.0 {
+            return Err(Ignored::Malformed);
+        }
+        let after = OpNumber(m.op.0 - m.suffix.len() as u64);
+        let suffix = Staged::from_run(after, m.previous, m.suffix)?;
+        if suffix.head() != m.head {
+            return Err(Ignored::Malformed);
+        }
+        if self.log.matches(m.op, m.head) {
+            return self.install(header.view, Staged::new(m.op, m.head), m.commit);
+        }
+        if self.log.matches(after, m.previous) {
+            return self.install(header.view, suffix, m.commit);
+        }
+        self.heard_started(header);
+        Ok(())
+    }
+
+    /// Whether the log keeps its committed prefix when everything above the beginning of `piece` is replaced by it.
+    fn keeps_committed(&self, piece: &Staged) -> bool {
+        piece.after() >= self.commit || piece.hash_at(self.commit) == self.log.hash_at(self.commit)
+    }
+
+    /// Becomes normal in `view`, whose log is the own one up to where `piece` begins, and then `piece`.
+    ///
+    /// # Errors
+    /// When the log would lose an operation that this replica knows to be committed: then the sender is broken.
+    pub(super) fn install(&mut self, view: ViewNumber, piece: Staged, commit: OpNumber) -> Result<(), Ignored> {
+        assert!(view > self.log_view && view >= self.view, "a view is installed once");
+        if !self.keeps_committed(&piece) {
+            return Err(Ignored::DropsCommitted);
+        }
+        piece.splice_onto(&mut self.log);
+        self.view = view;
+        self.commit = self.commit.max(commit.min(self.log.op()));
+        self.enter_normal();
+        Ok(())
+    }
+
+    /// A sign that `header.view` has started: its sender is normal in it, or is its primary. Asks for that view's log.
+    pub(super) fn heard_started(&mut self, header: Header) {
+        self.heard_view = self.heard_view.max(header.view);
+        if header.from == self.primary_of(header.view) {
+            self.primary_heard();
+        }
+        if header.view > self.view || (header.view == self.view && !self.status.is_normal()) {
+            self.start_transfer(header.view, header.from);
+        }
+    }
+
+    pub(super) fn on_view_hint(&mut self, header: Header) -> Result<(), Ignored> {
+        if header.view < self.view || (header.view == self.view && self.status.is_normal()) {
+            return Err(Ignored::OlderView);
+        }
+        self.heard_started(header);
+        Ok(())
+    }
+
+    pub(super) fn tick_view_change(&mut self) {
+        let now = self.now.monotonic;
+        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
+        if now < change.retry_at {
+            return;
+        }
+        change.retry_at = now.after(self.options.view_change_retry);
+        let timed_out = now >= change.timeout_at;
+        let building = change.building.is_some();
+        self.send_confirmed(None);
+        if building {
+            self.send_get_log();
+        } else {
+            self.send_do_view_change();
+        }
+        if timed_out {
+            self.vote();
+        }
+    }
+}

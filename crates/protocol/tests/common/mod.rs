@@ -1,0 +1,227 @@
+//! A group of real replicas on a perfect network, for tests of one behaviour at a time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
+use viewstamped_protocol::*;
+use viewstamped_state::State;
+
+pub const CLUSTER: ClusterId = ClusterId(7);
+pub const CLIENT: ClientId = ClientId(42);
+
+/// Appends every operation to one value, so that order and repetition show.
+#[derive(Clone, Debug, Default)]
+pub struct Journal;
+
+impl Service for Journal {
+    fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
+        let mut text = state.get(b"journal").unwrap_or_default().to_vec();
+        text.extend_from_slice(operation.payload);
+        let text = Bytes::from(text);
+        state.insert(Bytes::from_static(b"journal"), text.clone());
+        text
+    }
+
+    fn validate(&self, payload: &[u8]) -> Result<(), String> {
+        if payload == b"bad" { Err("bad".into()) } else { Ok(()) }
+    }
+}
+
+pub struct Group {
+    pub configuration: Configuration,
+    pub replicas: BTreeMap<NodeId, Replica<Journal>>,
+    pub identities: BTreeMap<NodeId, Identity>,
+    pub now: Now,
+    pub network: VecDeque<(NodeId, Message)>,
+    pub replies: Vec<ToClient>,
+    pub events: Vec<(NodeId, Event)>,
+    /// Messages that are dropped: from, to, name of the message.
+    pub cut: BTreeSet<(u64, u64)>,
+    pub options: Options,
+    seed: u128,
+}
+
+pub fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+impl Group {
+    /// Newly formatted replicas that have not met.
+    pub fn formatted(size: u64) -> Self {
+        Self::with_options(size, Options::default())
+    }
+
+    pub fn with_options(size: u64, options: Options) -> Self {
+        let members = (0..size).map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("h:{id}") });
+        let configuration = Configuration::new(EpochNumber::ZERO, members.collect()).unwrap();
+        let mut group = Self {
+            configuration,
+            replicas: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            now: Now { monotonic: Time(1), wall: Timestamp(1_000) },
+            network: VecDeque::new(),
+            replies: Vec::new(),
+            events: Vec::new(),
+            cut: BTreeSet::new(),
+            options,
+            seed: 1,
+        };
+        for id in 0..size {
+            group.start(id, Some(Identity::formatted(InstanceId(u128::from(id) + 100))));
+        }
+        group
+    }
+
+    /// A group that serves in view 0, with a session open.
+    pub fn serving(size: u64) -> (Self, SessionNumber) {
+        let mut group = Self::formatted(size);
+        group.run_for(ms(300));
+        assert!(group.all_normal(), "all of a new group become normal");
+        let session = group.register(0);
+        (group, session)
+    }
+
+    pub fn start(&mut self, id: u64, identity: Option<Identity>) {
+        self.seed += 1;
+        let setup = Setup {
+            cluster: CLUSTER,
+            id: NodeId(id),
+            configuration: self.configuration.clone(),
+            cluster_options: ClusterOptions::default(),
+            options: self.options,
+            identity,
+            seed: self.seed,
+        };
+        self.replicas.insert(NodeId(id), Replica::new(setup, Journal, self.now));
+        self.drain(NodeId(id));
+    }
+
+    /// The replica loses its memory; only its identity file survives.
+    pub fn crash(&mut self, id: u64) {
+        self.replicas.remove(&NodeId(id));
+    }
+
+    pub fn restart(&mut self, id: u64) {
+        let identity = self.identities.get(&NodeId(id)).cloned();
+        self.start(id, identity);
+    }
+
+    /// The replica comes back on an empty directory.
+    pub fn restart_wiped(&mut self, id: u64) {
+        self.identities.remove(&NodeId(id));
+        self.start(id, None);
+    }
+
+    fn drain(&mut self, id: NodeId) {
+        loop {
+            let Some(output) = self.replicas.get_mut(&id).and_then(Replica::poll_output) else { return };
+            match output {
+                Output::Send { to: Destination::Node(to), message } => self.network.push_back((to, message)),
+                Output::Send { to: Destination::Others, message } => {
+                    for to in self.configuration.ids().filter(|to| *to != id) {
+                        self.network.push_back((to, message.clone()));
+                    }
+                }
+                Output::Reply(reply) => self.replies.push(reply),
+                Output::SaveIdentity(identity) => {
+                    self.identities.insert(id, identity);
+                    self.replicas.get_mut(&id).unwrap().handle(self.now, Input::IdentitySaved);
+                }
+                Output::Event(event) => self.events.push((id, event)),
+            }
+        }
+    }
+
+    pub fn input(&mut self, id: u64, input: Input) {
+        if let Some(replica) = self.replicas.get_mut(&NodeId(id)) {
+            replica.handle(self.now, input);
+            self.drain(NodeId(id));
+        }
+    }
+
+    /// Delivers everything, and what follows from it, without time passing.
+    pub fn settle(&mut self) {
+        while let Some((to, message)) = self.network.pop_front() {
+            if !self.cut.contains(&(message.header.from.0, to.0)) {
+                self.input(to.0, Input::Message(message));
+            }
+        }
+    }
+
+    /// Lets time pass, in steps of a millisecond.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now.monotonic.after(duration);
+        while self.now.monotonic < end {
+            self.settle();
+            self.now.monotonic = self.now.monotonic.after(ms(1));
+            self.now.wall = self.now.wall.plus(1_000_000);
+            for id in self.configuration.ids().collect::<Vec<_>>() {
+                let due = self.replicas.get(&id).and_then(Replica::next_deadline);
+                if due.is_some_and(|due| due <= self.now.monotonic) {
+                    self.input(id.0, Input::Tick);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    pub fn request(&mut self, to: u64, body: ClientRequest) {
+        let message = FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: CLIENT, body };
+        self.input(to, Input::Client(message));
+    }
+
+    pub fn register(&mut self, primary: u64) -> SessionNumber {
+        self.request(primary, ClientRequest::Register { slots: 8 });
+        self.settle();
+        match self.replies.pop().map(|reply| reply.body) {
+            Some(ClientReply::Registered { session, .. }) => session,
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    pub fn submit(&mut self, to: u64, session: SessionNumber, number: u64, payload: &'static str) {
+        let payload = Bytes::from_static(payload.as_bytes());
+        self.request(to, ClientRequest::Operation { session, slot: 0, number: RequestNumber(number), payload });
+    }
+
+    /// Submits, settles and returns the result.
+    pub fn execute(&mut self, to: u64, session: SessionNumber, number: u64, payload: &'static str) -> String {
+        self.replies.clear();
+        self.submit(to, session, number, payload);
+        self.settle();
+        self.result().unwrap_or_else(|| panic!("no reply: {:?}", self.replies))
+    }
+
+    pub fn result(&self) -> Option<String> {
+        self.replies.iter().find_map(|reply| match &reply.body {
+            ClientReply::Reply { result, .. } => Some(String::from_utf8(result.to_vec()).unwrap()),
+            _ => None,
+        })
+    }
+
+    pub fn replica(&self, id: u64) -> &Replica<Journal> {
+        &self.replicas[&NodeId(id)]
+    }
+
+    pub fn all_normal(&self) -> bool {
+        self.replicas.values().all(|replica| replica.report().status == StatusName::Normal)
+    }
+
+    pub fn journal(&self, id: u64) -> String {
+        let journal = self.replica(id).state().get(b"journal").unwrap_or_default();
+        String::from_utf8(journal.to_vec()).unwrap()
+    }
+
+    /// The messages under way, by name.
+    pub fn under_way(&self) -> Vec<(u64, &'static str)> {
+        self.network.iter().map(|(to, message)| (to.0, message.body.name())).collect()
+    }
+}
+
+/// The PREPARE among the messages under way to `to`.
+pub fn prepare_to(group: &Group, to: u64) -> Message {
+    let found = group.network.iter().find(|(id, message)| id.0 == to && matches!(message.body, Body::Prepare(_)));
+    found.expect("a PREPARE is under way").1.clone()
+}
