@@ -20,15 +20,17 @@ pub(crate) struct UpCall {
     pub(crate) client: ClientId,
     /// The replicated clock.
     pub(crate) timestamp: Timestamp,
+    /// The digest of what was asked.
+    pub(crate) payload: u64,
     /// The digest of the reply.
     pub(crate) reply: u64,
     /// The root of the state afterwards, for some operations.
     pub(crate) root: Option<Root>,
 }
 
-/// The digest by which replies are compared.
-pub(crate) fn reply_digest(reply: &[u8]) -> u64 {
-    xxh3_64(reply)
+/// The digest by which payloads and replies are compared.
+pub(crate) fn digest_of(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
 /// The up-calls of one replica since they were last looked at.
@@ -51,9 +53,10 @@ impl<S> Observed<S> {
 impl<S: Service> Service for Observed<S> {
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
         let (op, client, timestamp) = (operation.op, operation.client, operation.timestamp);
+        let payload = digest_of(operation.payload);
         let reply = self.service.execute(state, operation);
         let root = op.0.is_multiple_of(ROOT_INTERVAL_OPS).then(|| state.root());
-        self.calls.borrow_mut().push(UpCall { op, client, timestamp, reply: reply_digest(&reply), root });
+        self.calls.borrow_mut().push(UpCall { op, client, timestamp, payload, reply: digest_of(&reply), root });
         reply
     }
 

@@ -24,7 +24,7 @@ impl Execution {
         let continues = before.is_some_and(|before| now.continues(before));
         let from = if continues { self.executed[place] } else { OpNumber::ZERO };
         self.executed[place] = now.executed;
-        let id = NodeId(place as u64 + 1);
+        let id = now.id;
         hold!(ONCE, now.executed >= from, "{id} went back from {from} executed to {}", now.executed);
         let mut calls = calls.iter().peekable();
         for op in from.next().0..=now.executed.0 {

@@ -105,6 +105,11 @@ impl Ghost {
         self.effects.get(usize::try_from(op.0.checked_sub(1)?).ok()?)
     }
 
+    /// All up-calls of executed operations, in order.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &UpCall> {
+        self.effects.iter().flatten()
+    }
+
     /// Notes what the first replica to execute the next operation did.
     ///
     /// I-EXACTLY-ONCE: request-numbers only rise within a slot, so none has effect twice; a session that was taken over has none.
@@ -117,7 +122,7 @@ impl Ghost {
             Purpose::Register => {}
             Purpose::Operation { session, slot, number } if effect.is_some() => {
                 let name = format_args!("request {number} of client {} in session {session} slot {slot}", decided.client);
-                let opened = self.committed(SessionNumber::into_op(session));
+                let opened = self.committed(OpNumber(session.0));
                 let is_open = opened.is_some_and(|by| by.client == decided.client && by.purpose.opens_a_session());
                 hold!("I-EXACTLY-ONCE", is_open, "{name} was executed at {op} in a session that nothing opened");
                 let is_ended = self.ended.contains(&(decided.client, session));
@@ -130,17 +135,6 @@ impl Ghost {
         }
         hold!("I-EXACTLY-ONCE", effect.is_none(), "{op} concerns a session, but the service was called for it");
         Ok(())
-    }
-}
-
-/// The op-number that opened a session.
-trait IntoOp {
-    fn into_op(self) -> OpNumber;
-}
-
-impl IntoOp for SessionNumber {
-    fn into_op(self) -> OpNumber {
-        OpNumber(self.0)
     }
 }
 

@@ -14,13 +14,15 @@ mod quorum;
 mod replies;
 mod view_order;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use viewstamped_protocol::message::{Body, ClientReply, ToClient};
+use viewstamped_protocol::message::{Body, ToClient};
 use viewstamped_protocol::replica::Probe;
-use viewstamped_protocol::{ChainHash, ClientId, Configuration, Incarnation, Message, Options, OpNumber, StatusName, ViewNumber};
+use viewstamped_protocol::{ChainHash, Configuration, Incarnation, Message, NodeId, Options, OpNumber, StatusName, ViewNumber};
 
-use crate::observed::UpCall;
+use crate::history::History;
+use crate::observed::{UpCall, digest_of};
 pub(crate) use ghost::Ghost;
 
 /// An invariant that does not hold.
@@ -62,6 +64,7 @@ pub(crate) trait Replicas {
 pub(crate) struct Seen {
     /// How often its process has started.
     pub(crate) boot: u32,
+    pub(crate) id: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) status: StatusName,
     pub(crate) view: ViewNumber,
@@ -76,6 +79,7 @@ impl Seen {
     fn of(boot: u32, probe: &Probe<'_>) -> Self {
         Self {
             boot,
+            id: probe.id,
             incarnation: probe.incarnation,
             status: probe.status,
             view: probe.view,
@@ -150,7 +154,7 @@ impl Checkers {
             return Ok(());
         }
         let committed_before = self.ghost.head();
-        view_order::check(probe.id, before.as_ref(), &now)?;
+        view_order::check(before.as_ref(), &now)?;
         self.primary.check(&self.configuration, &probe)?;
         if before.is_none_or(|before| before.head != now.head) {
             self.log_match.check(probe.id, probe.log)?;
@@ -198,14 +202,34 @@ impl Checkers {
     pub(crate) fn answered(&self, message: &ToClient) -> Checked {
         replies::check(&self.ghost, message)
     }
+}
 
-    /// Whether an answer to a client says that its session is gone.
-    pub(crate) fn is_eviction(message: &ToClient) -> bool {
-        matches!(message.body, ClientReply::NoSession { .. })
+/// Finds the place in the order of operations of every request, also of those whose clients were never answered.
+///
+/// I-EXACTLY-ONCE from end to end: nothing is executed more often than clients asked for it.
+pub(crate) fn locate(history: &mut History, ghost: &Ghost) -> Checked {
+    let mut asked: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (number, invocation) in history.invocations().iter().enumerate().rev() {
+        asked.entry(digest_of(&invocation.payload)).or_default().push(number);
     }
-
-    /// The op-number at which a client's operation with this place in the order was decided, when it was.
-    pub(crate) fn client_of(&self, op: OpNumber) -> Option<ClientId> {
-        self.ghost.committed(op).map(|decided| decided.client)
+    let mut answered: BTreeMap<OpNumber, usize> = BTreeMap::new();
+    for (number, invocation) in history.invocations().iter().enumerate() {
+        if let Some(op) = invocation.op {
+            answered.insert(op, number);
+        }
     }
+    for call in ghost.calls() {
+        let by_payload = asked.entry(call.payload).or_default();
+        let place = match answered.get(&call.op) {
+            Some(number) => by_payload.iter().position(|other| other == number),
+            None => by_payload.iter().rposition(|number| history.invocations()[*number].op.is_none()),
+        };
+        let Some(place) = place else {
+            let sentence = format!("{} was executed more often than its client asked for it", call.op);
+            return Err(Violation { checker: "I-EXACTLY-ONCE", sentence });
+        };
+        let number = by_payload.remove(place);
+        history.locate(number, call.op);
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use viewstamped_protocol::message::{ClientReply, ToClient};
 
 use crate::checkers::ghost::Purpose;
 use crate::checkers::{Checked, Ghost, hold};
-use crate::observed::reply_digest;
+use crate::observed::digest_of;
 
 const NAME: &str = "I-EXACTLY-ONCE";
 
@@ -19,7 +19,7 @@ pub(crate) fn check(ghost: &Ghost, message: &ToClient) -> Checked {
             hold!(NAME, decided.is_some(), "{from} answers request {number} of client {client} with {op}, which is another");
             let effect = ghost.effect(*op).copied().flatten();
             hold!(NAME, effect.is_some(), "{from} answers request {number} of client {client}, which {op} did not execute");
-            let same = effect.is_some_and(|call| call.reply == reply_digest(result));
+            let same = effect.is_some_and(|call| call.reply == digest_of(result));
             hold!(NAME, same, "{from} answers {op} with another result than its execution gave");
         }
         ClientReply::Registered { session, .. } => {
