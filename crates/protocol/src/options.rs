@@ -110,8 +110,17 @@ pub struct ClientOptions {
     pub retry_max: Duration,
     /// How long to wait after BUSY. Default 10 ms, doubled by each failure up to `retry_max`.
     pub busy_retry: Duration,
+    /// How soon one request goes to all replicas again while no primary answers. Default 50 ms, so that a new primary is found
+    /// soon; it grows to an eighth of the outage, up to `retry_max`, so that a long one is not made worse.
+    pub probe: Duration,
     /// How long a request is tried before it fails with an unknown outcome. Default 30 s.
     pub request_timeout: Duration,
+    /// How long a request is tried while every replica says that no try can succeed, because the group has lost its memory or
+    /// is another cluster. Default 2 s: long enough for an operator's mistake to be undone, short enough to be noticed.
+    pub hopeless_timeout: Duration,
+    /// The most bytes of requests waiting for a free slot or a session, 64 each on top of their payload; beyond it they fail
+    /// at once. Default 64 MiB.
+    pub waiting_bytes_max: usize,
 }
 
 impl Default for ClientOptions {
@@ -121,7 +130,10 @@ impl Default for ClientOptions {
             retry: Duration::from_millis(200),
             retry_max: Duration::from_secs(1),
             busy_retry: Duration::from_millis(10),
+            probe: Duration::from_millis(50),
             request_timeout: Duration::from_secs(30),
+            hopeless_timeout: Duration::from_secs(2),
+            waiting_bytes_max: 64 << 20,
         }
     }
 }
