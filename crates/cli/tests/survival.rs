@@ -54,7 +54,9 @@ fn exit_code_of_status_tells_healthy_degraded_and_no_quorum_apart() {
     let status = group.wait_for_status(0);
     assert_eq!(status["verdict"], "healthy");
     let replica = &status["replicas"][1];
-    for field in ["id", "pid", "role", "status", "view", "primary", "op", "commit", "executed", "epoch", "lag", "incarnation"] {
+    for field in
+        ["id", "pid", "role", "status", "view", "primary", "op", "commit", "executed", "epoch", "lag", "incarnation"]
+    {
         assert!(!replica[field].is_null(), "{field} is missing: {replica}");
     }
     assert_eq!(replica["durability"], "replicated");

@@ -115,7 +115,9 @@ impl Process {
             [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
         for stream in streams {
             let sender = sender.clone();
-            thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+            thread::spawn(move || {
+                BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
         }
         Self { child, lines, seen: Vec::new() }
     }

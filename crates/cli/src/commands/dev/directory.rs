@@ -127,7 +127,8 @@ impl Group {
             let next = format!("begin a new group: vr dev --data ANOTHER_DIR, or rm -r {directory} first");
             return Err(Failure::new(format!("cannot start the group in {directory} again"), why, next));
         }
-        if found.iter().any(|replica| replica.configuration != self.configuration() || replica.cluster != first.cluster) {
+        if found.iter().any(|replica| replica.configuration != self.configuration() || replica.cluster != first.cluster)
+        {
             let why =
                 "the replicas in it were formatted for another number of replicas, other ports or another cluster";
             let next = format!("use the same --replicas and --base-port again, or rm -r {directory} first");
