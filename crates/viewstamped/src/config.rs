@@ -75,11 +75,21 @@ pub struct TransportOptions {
     pub client_queue_bytes_max: usize,
     /// The most bytes queued for one peer. Default 32 MiB; beyond it messages are dropped, and the protocol sends again.
     pub peer_queue_bytes_max: usize,
-    /// The most bytes received but not handled, over all connections. Default 32 MiB; beyond it sockets are not read.
-    pub inbox_bytes_max: usize,
-    /// The most messages handled before outputs are written and timers looked at. Default 1,024: a few milliseconds, so
-    /// that no burst of requests silences a heartbeat.
+    /// The most bytes received from peers and not handled. Default 32 MiB; beyond it their sockets are not read.
+    pub peer_inbox_bytes_max: usize,
+    /// The most bytes received from clients and not handled. Default 8 MiB; beyond it their sockets are not read.
+    pub client_inbox_bytes_max: usize,
+    /// The most messages of peers, and of clients, handled before outputs are written and timers looked at. Default 1,024: a
+    /// few milliseconds, so that no burst of requests silences a heartbeat.
     pub turn_messages_max: usize,
+    /// The most bytes queued for a peer that is not connected. Default 64 KiB, the newest: what was asked last goes out first
+    /// thing when it is there again, and no backlog of what was sent again long since.
+    pub peer_queue_down_bytes_max: usize,
+    /// How long a peer may acknowledge nothing that was sent before its connection is given up. Default 3 s: a healed network
+    /// is used at once, and not when TCP tries again.
+    pub peer_silence_timeout: Duration,
+    /// The same for a client. Default 60 s.
+    pub client_silence_timeout: Duration,
     /// How long connecting to a peer may take. Default 1 s.
     pub connect_timeout: Duration,
     /// The first pause before a peer is dialed again. Default 50 ms, doubled by each failure, with jitter.
@@ -98,7 +108,11 @@ impl Default for TransportOptions {
             hello_timeout: Duration::from_secs(5),
             client_queue_bytes_max: 16 << 20,
             peer_queue_bytes_max: 32 << 20,
-            inbox_bytes_max: 32 << 20,
+            peer_queue_down_bytes_max: 64 << 10,
+            peer_silence_timeout: Duration::from_secs(3),
+            client_silence_timeout: Duration::from_secs(60),
+            peer_inbox_bytes_max: 32 << 20,
+            client_inbox_bytes_max: 8 << 20,
             turn_messages_max: 1_024,
             connect_timeout: Duration::from_secs(1),
             reconnect_backoff: Duration::from_millis(50),

@@ -1,9 +1,9 @@
 //! Why a node does not start or stops, and why a client gets no answer: what happened, why, what to do next.
 
 use std::io;
-use std::path::PathBuf;
 
 use viewstamped_protocol::{ConfigurationError, NodeId};
+use viewstamped_storage::{BootError, DirectoryError};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +35,12 @@ pub enum StartError {
         /// Why it failed.
         source: io::Error,
     },
-    /// The directory has no identity and nobody said whose it was.
-    #[error(
-        "{} holds no replica: it was never formatted, or it was lost; format it for a new cluster, or, to replace a \
-         lost replica, name its cluster, id and peers", .directory.display()
-    )]
-    NoIdentity {
-        /// The directory.
-        directory: PathBuf,
-    },
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The directory and the claim do not say who this replica is, or contradict each other.
+    #[error(transparent)]
+    Boot(#[from] BootError),
     /// The claimed id is not among the members.
     #[error("replica {} is no member of the group; check its id against the member list", .id.0)]
     NotAMember {
@@ -53,6 +50,9 @@ pub enum StartError {
     /// The members are no group.
     #[error("the member list is invalid: {0}")]
     Configuration(#[from] ConfigurationError),
+    /// The operating system has no random numbers.
+    #[error("cannot get random numbers from the operating system: {0}")]
+    Random(String),
 }
 
 /// Why a running node stopped by itself.
@@ -65,6 +65,12 @@ pub enum NodeError {
     )]
     Panicked {
         /// What the assertion said.
+        message: String,
+    },
+    /// The operating system refused what a replica needs.
+    #[error("the replica stopped: {message}; free what is short, then restart it")]
+    System {
+        /// What failed.
         message: String,
     },
     /// The identity could not be made durable.
@@ -94,6 +100,15 @@ pub enum ConnectError {
     /// There is nobody to ask.
     #[error("a client needs at least one endpoint; give the client addresses of the replicas as host:port")]
     NoEndpoints,
+    /// There are more than a client can keep track of.
+    #[error("{given} endpoints are too many: a client has at most {}", viewstamped_protocol::client::ENDPOINTS_MAX)]
+    TooManyEndpoints {
+        /// How many were given.
+        given: usize,
+    },
+    /// No request could ever be sent.
+    #[error("a client needs at least one slot; the option `slots` is 0")]
+    NoSlots,
     /// There is no tokio runtime to run on.
     #[error("a client lives on a tokio runtime; call this from within one")]
     NoRuntime,

@@ -9,21 +9,24 @@
 //! * [`Cluster`]: a whole group in one process, for examples and tests.
 //! * [`fetch_status`]: what a replica says about itself.
 
+mod boot;
 mod client;
 mod cluster;
 mod config;
 mod error;
 mod node;
+mod runtime;
 mod status;
 
+pub use boot::format;
 pub use bytes::Bytes;
-pub use client::{Client, ClientConfig, Pending, SessionHandle};
+pub use client::{Client, ClientConfig, ConnectionOptions, Pending, SessionHandle};
 pub use cluster::Cluster;
 pub use config::{Claim, Config, ConfigurationSource, TransportOptions};
 pub use error::{ConnectError, NodeError, StartError, StatusError};
 pub use node::Node;
 pub use status::{MemberStatus, NodeStatus, fetch_status};
-pub use viewstamped_protocol::client::{ClientError, Completion};
+pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, EpochNumber, Incarnation, Member, NodeId,
     OpNumber, Operation, Options, Role, Service, SessionNumber, Timestamp, ViewNumber,

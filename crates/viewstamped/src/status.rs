@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use viewstamped_protocol::codec::{self, Frame, Limits};
 
 use crate::error::StatusError;
+use crate::runtime::frames::FrameReader;
 
 /// What a node says about itself. Serialized as JSON in answer to a status request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,11 +80,29 @@ pub struct MemberStatus {
     pub connected: bool,
 }
 
+/// The longest status accepted from a replica, in bytes: many times what one needs.
+const STATUS_BYTES_MAX: usize = 1 << 20;
+
 /// Asks the replica whose client address is `endpoint` for its status.
 ///
 /// # Errors
 /// When no replica answers there within `timeout`.
 pub async fn fetch_status(endpoint: &str, timeout: Duration) -> Result<NodeStatus, StatusError> {
-    let _ = timeout;
-    Err(StatusError::TimedOut { endpoint: endpoint.to_owned() })
+    let answer = tokio::time::timeout(timeout, ask(endpoint)).await;
+    answer.unwrap_or_else(|_| Err(StatusError::TimedOut { endpoint: endpoint.to_owned() }))
+}
+
+async fn ask(endpoint: &str) -> Result<NodeStatus, StatusError> {
+    let unreachable = |source| StatusError::Unreachable { endpoint: endpoint.to_owned(), source };
+    let stranger = |reason: String| StatusError::NotAReplica { endpoint: endpoint.to_owned(), reason };
+    let (read, mut write) = TcpStream::connect(endpoint).await.map_err(unreachable)?.into_split();
+    let mut question = BytesMut::new();
+    codec::encode(&Frame::StatusRequest, &mut question);
+    write.write_all(&question).await.map_err(unreachable)?;
+    let mut reader = FrameReader::new(read, Limits { frame_bytes_max: STATUS_BYTES_MAX });
+    match reader.next().await {
+        Ok(Frame::Status(text)) => serde_json::from_slice(&text).map_err(|error| stranger(error.to_string())),
+        Ok(_) => Err(stranger("it is another kind of message".to_owned())),
+        Err(end) => Err(stranger(end.to_string())),
+    }
 }
