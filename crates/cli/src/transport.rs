@@ -28,10 +28,22 @@ pub(crate) struct TransportFlags {
     /// The most bytes queued for one peer; beyond it messages are dropped and sent again later
     #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.peer_queue_bytes_max))]
     peer_queue_bytes_max: Size,
-    /// The most bytes received but not handled; beyond it sockets are not read
-    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.inbox_bytes_max))]
-    inbox_bytes_max: Size,
-    /// The most messages handled before outputs are written and timers looked at
+    /// The most bytes queued for a peer that is not connected: the newest
+    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.peer_queue_down_bytes_max))]
+    peer_queue_down_bytes_max: Size,
+    /// The most bytes received from peers and not handled; beyond it their sockets are not read
+    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.peer_inbox_bytes_max))]
+    peer_inbox_bytes_max: Size,
+    /// The most bytes received from clients and not handled; beyond it their sockets are not read
+    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.client_inbox_bytes_max))]
+    client_inbox_bytes_max: Size,
+    /// How long a peer may acknowledge nothing that was sent before its connection is given up
+    #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.peer_silence_timeout))]
+    peer_silence_timeout: Span,
+    /// The same for a client
+    #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.client_silence_timeout))]
+    client_silence_timeout: Span,
+    /// The most messages of peers, and of clients, handled before outputs are written and timers looked at
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT.turn_messages_max)]
     turn_messages_max: usize,
     /// How long connecting to a peer may take
@@ -57,7 +69,11 @@ impl TransportFlags {
             hello_timeout: self.hello_timeout.0,
             client_queue_bytes_max: self.client_queue_bytes_max.bytes(),
             peer_queue_bytes_max: self.peer_queue_bytes_max.bytes(),
-            inbox_bytes_max: self.inbox_bytes_max.bytes(),
+            peer_queue_down_bytes_max: self.peer_queue_down_bytes_max.bytes(),
+            peer_inbox_bytes_max: self.peer_inbox_bytes_max.bytes(),
+            client_inbox_bytes_max: self.client_inbox_bytes_max.bytes(),
+            peer_silence_timeout: self.peer_silence_timeout.0,
+            client_silence_timeout: self.client_silence_timeout.0,
             turn_messages_max: self.turn_messages_max,
             connect_timeout: self.connect_timeout.0,
             reconnect_backoff: self.reconnect_backoff.0,

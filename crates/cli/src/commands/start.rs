@@ -114,16 +114,14 @@ impl Start {
     }
 }
 
+/// The error says itself what to do, except where a flag of `vr start` helps.
 fn not_started(directory: &str, error: &StartError) -> Failure {
     let next = match error {
-        StartError::NoIdentity { .. } => format!(
-            "for a new cluster, once: vr format --cluster ID --replica I --members \"0=host:port,...\" {directory}\n\
-             for a lost replica:     vr start --cluster ID --replica I --members \"0=host:port,...\" {directory}"
-        ),
+        StartError::AddressInUse { purpose: "clients", .. } => "vr start --listen-client HOST:PORT ...",
         StartError::AddressInUse { .. } => {
-            "stop the other process, or choose another address with --listen-client or --listen-peer".to_owned()
+            "if this replica runs already, leave it alone; otherwise vr start --listen-peer HOST:PORT ..."
         }
-        _ => String::new(),
+        _ => "",
     };
     Failure::new(format!("cannot start the replica in {directory}"), error, next)
 }
