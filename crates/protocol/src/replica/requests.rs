@@ -5,16 +5,22 @@ use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
-use crate::numbers::{ClientId, RequestNumber, SessionNumber, Slot};
+use crate::numbers::{ClientId, ClusterId, RequestNumber, SessionNumber, Slot};
 use crate::service::Service;
 use bytes::Bytes;
 
 impl<S: Service> Replica<S> {
     pub(super) fn on_client(&mut self, message: FromClient) {
-        if message.cluster != self.cluster || message.epoch > self.configuration.epoch() {
+        let client = message.client;
+        // No cluster is numbered 0: a client that knows none yet belongs to that of the first replica that answers.
+        if message.cluster != self.cluster && message.cluster != ClusterId::default() {
+            // Not ordered, not dropped: the header of any answer says whose cluster this is.
+            let primary = self.primary_of(self.view);
+            return self.reply(client, ClientReply::Redirect { primary });
+        }
+        if message.epoch > self.configuration.epoch() {
             return;
         }
-        let client = message.client;
         if let Some(reason) = self.not_serving() {
             return self.reply(client, ClientReply::NotServing { reason });
         }
