@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::io::Ignored;
+use super::plausible::WALL_CLOCK_MAX;
 use super::status::{Peer, Primary, Status};
 use crate::client_table::InFlight;
 use crate::log::{Entry, Request};
@@ -45,7 +46,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn append(&mut self, request: Request) {
         let ballot = Ballot { epoch: self.configuration.epoch(), view: self.view };
         let stamp = Viewstamp { ballot, op: self.log.op().next() };
-        let timestamp = self.now.wall.max(self.log.head_timestamp().next());
+        let timestamp = self.now.wall.min(WALL_CLOCK_MAX).max(self.log.head_timestamp().next());
         let entry = Entry::new(self.log.head_hash(), stamp, timestamp, request);
         let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary orders requests") };
         if self.log.op() == self.commit {

@@ -114,9 +114,6 @@ impl<S: Service> Replica<S> {
 
     /// STARTVIEWCHANGE (4.2 steps 1 and 2).
     pub(super) fn on_start_view_change(&mut self, header: Header, m: StartViewChange) -> Result<(), Ignored> {
-        if m.candidate.0 == u64::MAX {
-            return Err(Ignored::Malformed);
-        }
         if m.candidate <= self.view {
             return self.answer_laggard(header);
         }
