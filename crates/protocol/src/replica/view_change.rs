@@ -219,9 +219,8 @@ impl<S: Service> Replica<S> {
 
     /// 4.2 step 3: the new log replaces the old one, and the view starts.
     fn start_view(&mut self, piece: Staged) {
-        let Status::ViewChange(ViewChange { building: Some(building), .. }) = &self.status else {
-            unreachable!("asked by status")
-        };
+        let Status::ViewChange(ViewChange { building, .. }) = &mut self.status else { unreachable!("asked by status") };
+        let building = building.take().expect("a log was chosen");
         let (op, head, commit, floor) = (building.op, building.head, building.commit, building.commit_floor);
         assert!(piece.op() == op && piece.head() == head, "the whole of the winning log");
         if commit > op || !self.keeps_committed(&piece) {
