@@ -194,7 +194,17 @@ impl<S: Service> Replica<S> {
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if now >= backup.suspect_at && now >= backup.vote_at {
             backup.vote_at = now.after(self.options.view_change_retry);
+            self.follow_through_another();
             self.vote();
         }
+    }
+
+    /// V9: the primary may be cut off from this replica alone. Others that hear it have what it sends, and nobody else would
+    /// tell this one that there is anything to ask for.
+    fn follow_through_another(&mut self) {
+        let others = self.others();
+        let place = self.random.below(others.len() as u64);
+        let source = others[usize::try_from(place).expect("below len")];
+        self.start_transfer(self.view, source);
     }
 }
