@@ -9,6 +9,7 @@ mod execution;
 mod invariants;
 mod io;
 mod normal;
+mod plausible;
 mod primary;
 mod recovery;
 mod requests;

@@ -214,9 +214,6 @@ impl<S: Service> Replica<S> {
         if self.incarnation == Incarnation::ZERO || (m.known <= self.incarnation && !is_taken) {
             return Err(Ignored::Duplicate);
         }
-        if m.known.0 == u64::MAX {
-            return Err(Ignored::Malformed);
-        }
         self.enter_recovering(Some(m.known));
         Ok(())
     }

@@ -49,7 +49,9 @@ pub(super) struct Primary {
     pub queue_bytes: usize,
     pub heartbeat_at: Time,
     pub heartbeat_sequence: u64,
-    /// It hears no quorum and has fallen silent, so that others take over (V8).
+    /// When a backup last acknowledged something new, or when the first of what is not committed was prepared, if that is later.
+    pub progress_at: Time,
+    /// It hears no quorum, or makes no progress, and has fallen silent, so that others take over (V8).
     pub abdicated: bool,
 }
 
