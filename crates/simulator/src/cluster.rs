@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options, Output,
-    Replica, Role, Service, Setup, StatusName, Time,
+    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options,
+    Output, Replica, Role, Service, Setup, StatusName, Time,
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};

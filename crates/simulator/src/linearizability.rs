@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn the_search_gives_up_in_time() {
-        let mut history: Vec<Span<Call>> = (1..=30).map(|value| span(Call::Write(value), u64::from(value), 100)).collect();
+        let mut history: Vec<Span<Call>> =
+            (1..=30).map(|value| span(Call::Write(value), u64::from(value), 100)).collect();
         for (place, span) in history.iter_mut().enumerate() {
             span.returned = Some(100 + place as u64);
         }
