@@ -73,8 +73,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            self.send(header.from, Body::ViewHint);
-            return Err(Ignored::OlderView);
+            return self.answer_laggard(header);
         }
         if body.log_view >= header.view || body.commit > body.op || body.suffix.len() as u64 > body.op.0 {
             return Err(Ignored::Malformed);
