@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 21] = [
+pub const KINDS: [Kind; 22] = [
     Kind::Prepare,
     Kind::PrepareOk,
     Kind::Commit,
