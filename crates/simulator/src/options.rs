@@ -203,7 +203,7 @@ fn draw_options(random: &mut Random) -> Options {
         reorder_bytes_max: bytes(random, 64),
         do_view_change_bytes_max: bytes(random, 64),
         start_view_bytes_max: bytes(random, 64),
-        transfer_bytes_max: bytes(random, 64),
+        transfer_bytes_max: 4 * bytes(random, 64),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),
         ..defaults
     }
