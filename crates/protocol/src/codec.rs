@@ -1,1 +1,0 @@
-//! Bytes <-> messages: versioned, checksummed, every length bounded. Byte diagrams in docs/wire-format.md.

@@ -1,0 +1,95 @@
+//! Frames about the connection itself: who is there, and how it is.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::header::{Envelope, Kind, Sender, write_frame};
+use super::reader::Reader;
+use super::{DecodeError, Frame};
+use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, ViewNumber};
+
+/// The first frame each side of a connection sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hello {
+    /// The sender's cluster; 0 from a client that does not know it yet.
+    pub cluster: ClusterId,
+    /// Which replica it is; `None` for a client.
+    pub node: Option<NodeId>,
+    /// The replica's incarnation; 0 while it does not know it, and from a client.
+    pub incarnation: Incarnation,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The newest version of the format that the sender speaks, which may be newer than that of this frame.
+    pub version: u16,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Messages between replicas that must not wait.
+    Replica,
+    /// Large messages between replicas that may, so that the others never queue behind them.
+    Bulk,
+    /// A client's requests and their replies, and status.
+    Client,
+}
+
+const REPLICA: u8 = 1;
+const BULK: u8 = 2;
+const CLIENT: u8 = 3;
+
+pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
+    let sender = Sender::node(hello.node.unwrap_or_default(), hello.incarnation);
+    let envelope = Envelope { cluster: hello.cluster, sender, ..Envelope::default() };
+    write_frame(out, Kind::Hello, envelope, 8, |out| {
+        out.put_u16_le(hello.version);
+        out.put_u8(match hello.purpose {
+            Purpose::Replica => REPLICA,
+            Purpose::Bulk => BULK,
+            Purpose::Client => CLIENT,
+        });
+        out.put_u8(u8::from(hello.node.is_some()));
+    });
+}
+
+pub(super) fn decode_hello(envelope: &Envelope, reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
+    reader.unused("epoch", envelope.epoch == EpochNumber::ZERO)?;
+    reader.unused("view", envelope.view == ViewNumber::ZERO)?;
+    let version = reader.u16("newest version")?;
+    let purpose = match reader.u8("purpose")? {
+        REPLICA => Purpose::Replica,
+        BULK => Purpose::Bulk,
+        CLIENT => Purpose::Client,
+        found => return Err(reader.choice("purpose", found)),
+    };
+    let is_node = reader.bool("whether a replica sends")?;
+    let (node, incarnation) = envelope.sender.as_node(reader)?;
+    reader.unused("node", is_node || node == NodeId::ZERO)?;
+    let node = is_node.then_some(node);
+    Ok(Hello { cluster: envelope.cluster, node, incarnation, purpose, version })
+}
+
+pub(super) fn encode_status_request(out: &mut BytesMut) {
+    write_frame(out, Kind::StatusRequest, Envelope::default(), 0, |_| {});
+}
+
+pub(super) fn decode_status_request(envelope: &Envelope, reader: &Reader<'_>) -> Result<Frame, DecodeError> {
+    anonymous(envelope, reader)?;
+    Ok(Frame::StatusRequest)
+}
+
+pub(super) fn encode_status(status: &Bytes, out: &mut BytesMut) {
+    write_frame(out, Kind::Status, Envelope::default(), status.len(), |out| out.put_slice(status));
+}
+
+pub(super) fn decode_status(envelope: &Envelope, reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
+    anonymous(envelope, reader)?;
+    Ok(Frame::Status(reader.shared_rest()))
+}
+
+/// Refuses an envelope that says anything.
+fn anonymous(envelope: &Envelope, reader: &Reader<'_>) -> Result<(), DecodeError> {
+    reader.unused("cluster", envelope.cluster == ClusterId::default())?;
+    reader.unused("epoch", envelope.epoch == EpochNumber::ZERO)?;
+    reader.unused("view", envelope.view == ViewNumber::ZERO)?;
+    reader.unused("sender", envelope.sender.is_zero())
+}

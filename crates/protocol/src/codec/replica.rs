@@ -1,0 +1,402 @@
+//! What replicas say to each other.
+
+use bytes::{BufMut, BytesMut};
+
+use super::DecodeError;
+use super::entries::Run;
+use super::header::{Envelope, Kind, write_frame};
+use super::reader::Reader;
+use crate::configuration::{Configuration, MEMBERS_MAX, Member, Role};
+use crate::crash_vector::CrashVector;
+use crate::log::Entry;
+use crate::message::{
+    Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder, GetIncarnation, GetLog,
+    GetState, KnownIncarnation, LogChunk, Message, NewState, Prepare, PrepareOk, PrimaryState, Recovery,
+    RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StateContent, Vote,
+};
+use crate::numbers::{ChainHash, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
+use crate::options::ClusterOptions;
+
+/// The longest address of a member, in bytes. 512: twice the longest host name there is.
+pub const ADDRESS_BYTES_MAX: usize = 512;
+
+/// Room for the fields of every message but runs of entries.
+const FIELDS_ROOM: usize = 256;
+
+const ACTIVE: u8 = 1;
+
+const ENTRIES: u8 = 1;
+const NEED_CHECKPOINT: u8 = 2;
+
+/// Appends the frame of a message between replicas.
+pub fn encode_message(message: &Message, out: &mut BytesMut) {
+    let room = FIELDS_ROOM + run(&message.body).map_or(0, |run| run.room());
+    write_frame(out, kind(&message.body), Envelope::of(&message.header), room, |out| encode_body(&message.body, out));
+}
+
+fn kind(body: &Body) -> Kind {
+    match body {
+        Body::Prepare(_) => Kind::Prepare,
+        Body::PrepareOk(_) => Kind::PrepareOk,
+        Body::Commit(_) => Kind::Commit,
+        Body::CommitAck(_) => Kind::CommitAck,
+        Body::StartViewChange(_) => Kind::StartViewChange,
+        Body::DoViewChange(_) => Kind::DoViewChange,
+        Body::StartView(_) => Kind::StartView,
+        Body::GetState(_) => Kind::GetState,
+        Body::NewState(_) => Kind::NewState,
+        Body::GetLog(_) => Kind::GetLog,
+        Body::LogChunk(_) => Kind::LogChunk,
+        Body::Recovery(_) => Kind::Recovery,
+        Body::RecoveryResponse(_) => Kind::RecoveryResponse,
+        Body::GetIncarnation(_) => Kind::GetIncarnation,
+        Body::KnownIncarnation(_) => Kind::KnownIncarnation,
+        Body::StaleIncarnation(_) => Kind::StaleIncarnation,
+        Body::Bootstrap(_) => Kind::Bootstrap,
+        Body::Founded(_) => Kind::Founded,
+        Body::GetConfiguration => Kind::GetConfiguration,
+        Body::ConfigurationInfo(_) => Kind::ConfigurationInfo,
+        Body::ViewHint => Kind::ViewHint,
+    }
+}
+
+/// The run of entries a message carries, if it is of a kind that does.
+fn run(body: &Body) -> Option<Run<&[Entry]>> {
+    match body {
+        Body::Prepare(m) => {
+            let first = m.entries.first().map_or(OpNumber::ZERO, Entry::op);
+            Some(Run::after(first.previous(), m.previous, &m.entries))
+        }
+        Body::DoViewChange(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
+        Body::StartView(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
+        Body::NewState(NewState { content: StateContent::Entries { after, previous, entries }, .. })
+        | Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        _ => None,
+    }
+}
+
+/// Writes the fields in the order of docs/wire-format.md; a run of entries always comes last.
+fn encode_body(body: &Body, out: &mut BytesMut) {
+    match body {
+        Body::Prepare(m) => out.put_u64_le(m.commit.0),
+        Body::PrepareOk(m) => out.put_u64_le(m.op.0),
+        Body::Commit(m) => put_u64s(out, [m.commit.0, m.op.0, m.sequence, m.sent_at.0]),
+        Body::CommitAck(m) => put_u64s(out, [m.sequence, m.sent_at.0, m.op.0, m.executed.0]),
+        Body::StartViewChange(m) => {
+            out.put_u64_le(m.candidate.0);
+            out.put_u8(u8::from(m.confirmed));
+            put_count(out, m.votes.len());
+            m.votes.iter().for_each(|vote| put_u64s(out, [vote.node.0, vote.incarnation.0]));
+        }
+        Body::DoViewChange(m) => {
+            put_u64s(out, [m.log_view.0, m.op.0, m.commit.0, m.base.0]);
+            put_crash_vector(out, &m.crash_vector);
+        }
+        Body::StartView(m) => put_u64s(out, [m.op.0, m.commit.0, m.base.0]),
+        Body::GetState(m) => {
+            put_u64s(out, [m.target.0, m.from.0, m.head_op.0]);
+            out.put_u128_le(m.head.0);
+            out.put_u32_le(m.bytes_max);
+        }
+        Body::NewState(m) => encode_new_state(m, out),
+        Body::GetLog(m) => {
+            put_u64s(out, [m.log_view.0, m.first.0, m.last.0]);
+            out.put_u32_le(m.bytes_max);
+        }
+        Body::LogChunk(m) => out.put_u64_le(m.log_view.0),
+        Body::Recovery(m) => {
+            out.put_u128_le(m.nonce.0);
+            out.put_u64_le(m.checkpoint.0);
+        }
+        Body::RecoveryResponse(m) => encode_recovery_response(m, out),
+        Body::GetIncarnation(m) => out.put_u128_le(m.nonce.0),
+        Body::KnownIncarnation(m) => {
+            out.put_u128_le(m.nonce.0);
+            out.put_u64_le(m.incarnation.0);
+            put_founders(out, &m.founders);
+        }
+        Body::StaleIncarnation(m) => {
+            out.put_u64_le(m.known.0);
+            out.put_u128_le(m.nonce.0);
+        }
+        Body::Bootstrap(m) => out.put_u128_le(m.instance.0),
+        Body::Founded(m) => put_founders(out, &m.founders),
+        Body::ConfigurationInfo(m) => encode_configuration_info(m, out),
+        Body::GetConfiguration | Body::ViewHint => {}
+    }
+    if let Some(run) = run(body) {
+        run.encode(out);
+    }
+}
+
+fn encode_new_state(m: &NewState, out: &mut BytesMut) {
+    put_u64s(out, [m.op.0, m.commit.0]);
+    match &m.content {
+        StateContent::Entries { .. } => out.put_u8(ENTRIES),
+        StateContent::NeedCheckpoint { op, root } => {
+            out.put_u8(NEED_CHECKPOINT);
+            out.put_u64_le(op.0);
+            out.put_slice(root);
+        }
+    }
+}
+
+fn encode_recovery_response(m: &RecoveryResponse, out: &mut BytesMut) {
+    out.put_u128_le(m.nonce.0);
+    put_crash_vector(out, &m.crash_vector);
+    out.put_u8(u8::from(m.primary.is_some()));
+    if let Some(primary) = &m.primary {
+        put_u64s(out, [primary.op.0, primary.commit.0, primary.base.0]);
+        out.put_u128_le(primary.head.0);
+    }
+}
+
+fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
+    let ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max } = m.options;
+    for option in [sessions_max, slots_max, reply_bytes_max, operation_bytes_max] {
+        out.put_u32_le(option);
+    }
+    out.put_u64_le(m.configuration.epoch().0);
+    put_count(out, m.configuration.len());
+    for member in m.configuration.members() {
+        out.put_u64_le(member.id.0);
+        out.put_u8(match member.role {
+            Role::Active => ACTIVE,
+        });
+        put_count(out, member.address.len());
+        out.put_slice(member.address.as_bytes());
+    }
+}
+
+fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
+    numbers.into_iter().for_each(|number| out.put_u64_le(number));
+}
+
+fn put_count(out: &mut BytesMut, count: usize) {
+    out.put_u32_le(u32::try_from(count).expect("tables of members are small"));
+}
+
+fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
+    debug_assert!(vector.len() <= MEMBERS_MAX);
+    put_count(out, vector.len());
+    vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
+}
+
+fn put_founders(out: &mut BytesMut, founders: &[Founder]) {
+    debug_assert!(founders.len() <= MEMBERS_MAX);
+    put_count(out, founders.len());
+    for founder in founders {
+        out.put_u64_le(founder.node.0);
+        out.put_u128_le(founder.instance.0);
+    }
+}
+
+pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reader<'_>) -> Result<Message, DecodeError> {
+    let header = envelope.header(reader)?;
+    let body = match kind {
+        Kind::Prepare => Body::Prepare(decode_prepare(reader)?),
+        Kind::PrepareOk => Body::PrepareOk(PrepareOk { op: op(reader)? }),
+        Kind::Commit => Body::Commit(decode_commit(reader)?),
+        Kind::CommitAck => Body::CommitAck(decode_commit_ack(reader)?),
+        Kind::StartViewChange => Body::StartViewChange(decode_start_view_change(reader)?),
+        Kind::DoViewChange => Body::DoViewChange(decode_do_view_change(reader)?),
+        Kind::StartView => Body::StartView(decode_start_view(reader)?),
+        Kind::GetState => Body::GetState(decode_get_state(reader)?),
+        Kind::NewState => Body::NewState(decode_new_state(reader)?),
+        Kind::GetLog => Body::GetLog(decode_get_log(reader)?),
+        Kind::LogChunk => Body::LogChunk(decode_log_chunk(reader)?),
+        Kind::Recovery => Body::Recovery(Recovery {
+            nonce: nonce(reader)?,
+            checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
+        }),
+        Kind::RecoveryResponse => Body::RecoveryResponse(decode_recovery_response(reader)?),
+        Kind::GetIncarnation => Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)? }),
+        Kind::KnownIncarnation => Body::KnownIncarnation(KnownIncarnation {
+            nonce: nonce(reader)?,
+            incarnation: Incarnation(reader.number("incarnation known")?),
+            founders: founders(reader)?,
+        }),
+        Kind::StaleIncarnation => Body::StaleIncarnation(StaleIncarnation {
+            known: Incarnation(reader.number("incarnation known")?),
+            nonce: nonce(reader)?,
+        }),
+        Kind::Bootstrap => Body::Bootstrap(Bootstrap { instance: InstanceId(reader.u128("instance")?) }),
+        Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
+        Kind::GetConfiguration => Body::GetConfiguration,
+        Kind::ConfigurationInfo => Body::ConfigurationInfo(decode_configuration_info(reader)?),
+        _ => {
+            debug_assert_eq!(kind, Kind::ViewHint);
+            Body::ViewHint
+        }
+    };
+    Ok(Message { header, body })
+}
+
+fn decode_prepare(reader: &mut Reader<'_>) -> Result<Prepare, DecodeError> {
+    let commit = commit(reader)?;
+    let Run { previous, entries, .. } = Run::decode(reader)?.not_empty(reader)?;
+    Ok(Prepare { previous, entries, commit })
+}
+
+fn decode_commit(reader: &mut Reader<'_>) -> Result<Commit, DecodeError> {
+    Ok(Commit {
+        commit: commit(reader)?,
+        op: op(reader)?,
+        sequence: reader.number("sequence number")?,
+        sent_at: Time(reader.number("send time")?),
+    })
+}
+
+fn decode_commit_ack(reader: &mut Reader<'_>) -> Result<CommitAck, DecodeError> {
+    Ok(CommitAck {
+        sequence: reader.number("sequence number")?,
+        sent_at: Time(reader.number("send time")?),
+        op: op(reader)?,
+        executed: OpNumber(reader.number("op-number executed")?),
+    })
+}
+
+fn decode_start_view_change(reader: &mut Reader<'_>) -> Result<StartViewChange, DecodeError> {
+    let candidate = ViewNumber(reader.number("candidate view")?);
+    let confirmed = reader.bool("whether confirmed")?;
+    let count = reader.count("votes", MEMBERS_MAX, 16)?;
+    let votes = (0..count)
+        .map(|_| {
+            let node = NodeId(reader.u64("node of a vote")?);
+            Ok(Vote { node, incarnation: Incarnation(reader.number("incarnation of a vote")?) })
+        })
+        .collect::<Result<_, DecodeError>>()?;
+    Ok(StartViewChange { candidate, votes, confirmed })
+}
+
+fn decode_do_view_change(reader: &mut Reader<'_>) -> Result<DoViewChange, DecodeError> {
+    let log_view = log_view(reader)?;
+    let (op, commit, base) = (op(reader)?, commit(reader)?, base(reader)?);
+    let crash_vector = crash_vector(reader)?;
+    let Run { head, previous, entries: suffix, .. } = Run::decode(reader)?.up_to(op, reader)?;
+    Ok(DoViewChange { log_view, op, commit, base, head, previous, suffix, crash_vector })
+}
+
+fn decode_start_view(reader: &mut Reader<'_>) -> Result<StartView, DecodeError> {
+    let (op, commit, base) = (op(reader)?, commit(reader)?, base(reader)?);
+    let Run { head, previous, entries: suffix, .. } = Run::decode(reader)?.up_to(op, reader)?;
+    Ok(StartView { op, commit, base, head, previous, suffix })
+}
+
+fn decode_get_state(reader: &mut Reader<'_>) -> Result<GetState, DecodeError> {
+    Ok(GetState {
+        target: ViewNumber(reader.number("target view")?),
+        from: OpNumber(reader.number("op-number held")?),
+        head_op: op(reader)?,
+        head: ChainHash(reader.u128("chain hash")?),
+        bytes_max: reader.u32("most bytes")?,
+    })
+}
+
+fn decode_new_state(reader: &mut Reader<'_>) -> Result<NewState, DecodeError> {
+    let (op, commit) = (op(reader)?, commit(reader)?);
+    let content = match reader.u8("kind of content")? {
+        ENTRIES => {
+            let Run { after, previous, entries, .. } = Run::decode(reader)?.whole(reader)?;
+            StateContent::Entries { after, previous, entries }
+        }
+        NEED_CHECKPOINT => StateContent::NeedCheckpoint {
+            op: OpNumber(reader.number("op-number of the checkpoint")?),
+            root: *reader.array("root")?,
+        },
+        found => return Err(reader.choice("kind of content", found)),
+    };
+    Ok(NewState { content, op, commit })
+}
+
+fn decode_get_log(reader: &mut Reader<'_>) -> Result<GetLog, DecodeError> {
+    Ok(GetLog {
+        log_view: log_view(reader)?,
+        first: OpNumber(reader.number("first op-number")?),
+        last: OpNumber(reader.number("last op-number")?),
+        bytes_max: reader.u32("most bytes")?,
+    })
+}
+
+fn decode_log_chunk(reader: &mut Reader<'_>) -> Result<LogChunk, DecodeError> {
+    let log_view = log_view(reader)?;
+    let Run { after, previous, entries, .. } = Run::decode(reader)?.whole(reader)?;
+    Ok(LogChunk { log_view, after, previous, entries })
+}
+
+fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse, DecodeError> {
+    let nonce = nonce(reader)?;
+    let crash_vector = crash_vector(reader)?;
+    let primary = if reader.bool("whether the primary answers")? {
+        let (op, commit, base) = (op(reader)?, commit(reader)?, base(reader)?);
+        Some(PrimaryState { op, commit, base, head: ChainHash(reader.u128("chain hash")?) })
+    } else {
+        None
+    };
+    Ok(RecoveryResponse { nonce, crash_vector, primary })
+}
+
+fn decode_configuration_info(reader: &mut Reader<'_>) -> Result<ConfigurationInfo, DecodeError> {
+    let options = ClusterOptions {
+        sessions_max: reader.u32("sessions_max")?,
+        slots_max: reader.u32("slots_max")?,
+        reply_bytes_max: reader.u32("reply_bytes_max")?,
+        operation_bytes_max: reader.u32("operation_bytes_max")?,
+    };
+    let epoch = EpochNumber(reader.number("epoch of the configuration")?);
+    let count = reader.count("members", MEMBERS_MAX, 8 + 1 + 4)?;
+    let members = (0..count).map(|_| decode_member(reader)).collect::<Result<_, _>>()?;
+    Ok(ConfigurationInfo { configuration: Configuration::new(epoch, members)?, options })
+}
+
+fn decode_member(reader: &mut Reader<'_>) -> Result<Member, DecodeError> {
+    let id = NodeId(reader.u64("id of a member")?);
+    let role = match reader.u8("role of a member")? {
+        ACTIVE => Role::Active,
+        found => return Err(reader.choice("role of a member", found)),
+    };
+    Ok(Member { id, role, address: reader.text("bytes of address", ADDRESS_BYTES_MAX)? })
+}
+
+fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
+    let count = reader.count("nodes in the crash vector", MEMBERS_MAX, 16)?;
+    let mut pairs: Vec<(NodeId, Incarnation)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let node = NodeId(reader.u64("node in the crash vector")?);
+        if let Some((after, _)) = pairs.last().filter(|(last, _)| *last >= node) {
+            return Err(DecodeError::Disorder { frame: reader.name(), found: node.0, after: after.0 });
+        }
+        pairs.push((node, Incarnation(reader.number("incarnation in the crash vector")?)));
+    }
+    Ok(pairs.into_iter().collect())
+}
+
+fn founders(reader: &mut Reader<'_>) -> Result<Vec<Founder>, DecodeError> {
+    let count = reader.count("founders", MEMBERS_MAX, 24)?;
+    (0..count)
+        .map(|_| {
+            let node = NodeId(reader.u64("node of a founder")?);
+            Ok(Founder { node, instance: InstanceId(reader.u128("instance of a founder")?) })
+        })
+        .collect()
+}
+
+fn op(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+    reader.number("op-number").map(OpNumber)
+}
+
+fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+    reader.number("commit-number").map(OpNumber)
+}
+
+fn base(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+    reader.number("base").map(OpNumber)
+}
+
+fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
+    reader.number("last normal view").map(ViewNumber)
+}
+
+fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
+    reader.u128("nonce").map(Nonce)
+}
