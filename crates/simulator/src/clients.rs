@@ -21,6 +21,8 @@ pub(crate) struct Actor {
     pub(crate) generation: u32,
     /// Requests answered so far.
     pub(crate) answered: u64,
+    /// Whether its next request is scheduled.
+    pub(crate) is_thinking: bool,
     /// How many answers are enough: no request is made beyond those it takes.
     pub(crate) answers_wanted: u64,
     /// Whether it takes part at all.
@@ -46,6 +48,7 @@ impl Actor {
             timer: None,
             generation: 0,
             answered: 0,
+            is_thinking: false,
             answers_wanted: u64::MAX,
             is_active: true,
         }

@@ -211,11 +211,6 @@ impl<S: Service + Clone> Cluster<S> {
         self.nodes[place].is_faulty
     }
 
-    /// How many replicas have crashed and have not been normal since.
-    pub(crate) fn faulty(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_faulty).count()
-    }
-
     /// How many crashed replicas have become normal again so far.
     pub(crate) fn recoveries(&self) -> u64 {
         self.recoveries

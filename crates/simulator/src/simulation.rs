@@ -138,7 +138,6 @@ impl<'a, W: Workload> Simulation<'a, W> {
             let (cluster, options) = (self.cluster.id(), self.scenario.client_options);
             self.clients.push(Actor::new(cluster, id, self.scenario.replicas, options, seed, self.now));
             self.drain_client(client)?;
-            self.think(client);
         }
         self.schedule_faults();
         Ok(())
@@ -443,25 +442,28 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn on_submit(&mut self, client: usize) -> Checked {
-        if self.requests >= self.requests_max || !self.clients[client].is_active {
+        self.clients[client].is_thinking = false;
+        if self.requests >= self.requests_max || !self.clients[client].may_submit() {
             return Ok(());
         }
-        if self.clients[client].may_submit() {
-            self.requests += 1;
-            self.count(8, client as u64);
-            let payload = self.workload.next_request(&mut self.dice.clients);
-            let id = self.clients[client].proxy().id();
-            let number = self.history.invoke(id, payload.clone());
-            self.clients[client].submit(self.now, payload, number);
-            self.drain_client(client)?;
-        }
-        self.think(client);
-        Ok(())
+        self.requests += 1;
+        self.count(8, client as u64);
+        let payload = self.workload.next_request(&mut self.dice.clients);
+        let id = self.clients[client].proxy().id();
+        let number = self.history.invoke(id, payload.clone());
+        self.clients[client].submit(self.now, payload, number);
+        self.drain_client(client)
     }
 
-    /// The client begins to think about its next request.
+    /// The client begins to think about its next request, if it may make one.
     pub(crate) fn think(&mut self, client: usize) {
-        let pause = self.dice.clients.duration(Duration::from_micros(1), self.think_time.max(Duration::from_micros(1)));
+        let actor = &mut self.clients[client];
+        if actor.is_thinking || !actor.may_submit() || self.requests >= self.requests_max {
+            return;
+        }
+        actor.is_thinking = true;
+        let shortest = Duration::from_micros(1);
+        let pause = self.dice.clients.duration(shortest, self.think_time.max(shortest));
         self.schedule.at(self.now.after(pause), Event::Submit { client });
     }
 
@@ -491,6 +493,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.schedule.at(moment, Event::ClientTimer { client, generation: actor.generation });
             }
         }
+        self.think(client);
         Ok(())
     }
 
