@@ -223,7 +223,7 @@ fn draw_cluster_options(random: &mut Random, clients: u64, slots: u64) -> Cluste
 fn draw_client_options(random: &mut Random, slots: u64) -> ClientOptions {
     let defaults = ClientOptions::default();
     let request_timeout =
-        if random.strikes(16_384) { Duration::from_millis(random.magnitude(500, 5_000)) } else { defaults.request_timeout };
+        if random.strikes(16_384) { Duration::from_millis(random.magnitude(4_000, 10_000)) } else { defaults.request_timeout };
     ClientOptions { slots: u32::try_from(slots).expect("few slots"), request_timeout, ..defaults }
 }
 
