@@ -19,6 +19,9 @@ const SMALL_REPLY_BYTES: usize = 256;
 /// How many results of the largest size are kept in all; the oldest are forgotten first. 64 MiB at default options.
 const LARGE_REPLIES_MAX: usize = 1_024;
 
+/// The largest result sent at all, 8 MiB: what fits a frame of any connection. A client is told that a larger one is lost.
+const RESULT_BYTES_MAX: usize = 8 << 20;
+
 /// The table of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTable {
@@ -131,20 +134,18 @@ impl ClientTable {
             self.large_bytes -= old.len();
             self.large.remove(&state.op);
         }
-        let reply = ClientReply::Reply {
-            session: *session,
-            slot: *slot,
-            number: *number,
-            op: entry.op(),
-            result: result.clone(),
+        let (session, slot, number) = (*session, *slot, *number);
+        let reply = if result.len() <= RESULT_BYTES_MAX {
+            ClientReply::Reply { session, slot, number, op: entry.op(), result: result.clone() }
+        } else {
+            ClientReply::Refused { session, slot, number, reason: RefusedReason::ReplyLost }
         };
-        let keep = result.len() <= options.reply_bytes_max as usize;
+        let keep = result.len() <= RESULT_BYTES_MAX.min(options.reply_bytes_max as usize);
         let large = keep && result.len() > SMALL_REPLY_BYTES;
         let bytes = result.len();
-        *state =
-            SlotState { number: *number, op: entry.op(), checksum: xxh3_64(payload), result: keep.then_some(result) };
+        *state = SlotState { number, op: entry.op(), checksum: xxh3_64(payload), result: keep.then_some(result) };
         if large {
-            self.large.insert(entry.op(), (*client, *slot));
+            self.large.insert(entry.op(), (*client, slot));
             self.large_bytes += bytes;
             self.forget_large_replies(options);
         }
@@ -392,6 +393,15 @@ mod tests {
             look_up(&table, 1, 5, 2, b"put"),
             Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
         ));
+    }
+
+    /// A result that fits no frame would be refused by the client's connection, and asked for again for ever.
+    #[test]
+    fn a_result_that_fits_no_frame_is_lost_at_once() {
+        let mut table = table_with(&[7]);
+        let reply = table.record(&operation(2, 7, 1, 0, 1), Bytes::from(vec![0; RESULT_BYTES_MAX + 1]), &OPTIONS);
+        assert!(matches!(reply, ClientReply::Refused { reason: RefusedReason::ReplyLost, .. }));
+        assert_eq!(look_up(&table, 1, 0, 1, b"put"), Lookup::Answered(reply));
     }
 
     #[test]

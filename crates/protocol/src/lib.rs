@@ -2,7 +2,66 @@
 //!
 //! A [`Replica`] is driven by three calls: [`Replica::handle`] takes one [`Input`], [`Replica::poll_output`] is drained after it
 //! (or after a batch of inputs: what arrives together is prepared together, 6.2), and [`Replica::next_deadline`] says when to
-//! come back with [`Input::Tick`].
+//! come back with [`Input::Tick`]. Outputs may be performed in any order, or lost, but for [`Output::SaveIdentity`].
+//!
+//! A group of one, driven by hand:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use viewstamped_protocol::message::{ClientReply, ClientRequest};
+//! use viewstamped_protocol::*;
+//! use viewstamped_state::State;
+//!
+//! struct Counter;
+//!
+//! impl Service for Counter {
+//!     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
+//!         let count = state.get(b"count").map_or(0, |count| count[0]) + 1;
+//!         state.insert(Bytes::from_static(b"count"), vec![count]);
+//!         Bytes::from(vec![count])
+//!     }
+//! }
+//!
+//! let member = Member { id: NodeId(0), role: Role::Active, address: "localhost:2380".into() };
+//! let setup = Setup {
+//!     cluster: ClusterId(1),
+//!     id: NodeId(0),
+//!     configuration: Configuration::new(EpochNumber::ZERO, vec![member])?,
+//!     cluster_options: ClusterOptions::default(),
+//!     options: Options::default(),
+//!     identity: Some(Identity::formatted(InstanceId(99))),
+//!     seed: 42,
+//! };
+//! let now = Now::default();
+//! let mut replica = Replica::new(setup, Counter, now);
+//! let mut inputs: Vec<Input> = Vec::new();
+//! let mut ask = |body| inputs.push(Input::Client(FromClient { cluster: ClusterId(1), epoch: EpochNumber::ZERO, client: ClientId(5), body }));
+//! ask(ClientRequest::Register { slots: 1 });
+//! ask(ClientRequest::Operation {
+//!     session: SessionNumber(1),
+//!     slot: 0,
+//!     number: RequestNumber(1),
+//!     payload: Bytes::from_static(b"add"),
+//! });
+//! let mut replies = Vec::new();
+//! inputs.reverse();
+//! loop {
+//!     while let Some(output) = replica.poll_output() {
+//!         match output {
+//!             Output::SaveIdentity(_) => inputs.push(Input::IdentitySaved), // after writing it to disk
+//!             Output::Reply(reply) => replies.push(reply.body),
+//!             Output::Send { .. } => unreachable!("there are no others"),
+//!             Output::Event(_) => {}
+//!         }
+//!     }
+//!     match inputs.pop() {
+//!         Some(input) => replica.handle(now, input),
+//!         None => break, // a real loop waits for messages, and for `replica.next_deadline()`
+//!     }
+//! }
+//! assert!(matches!(replies.last(), Some(ClientReply::Reply { result, .. }) if result[..] == [1]));
+//! # Ok::<(), ConfigurationError>(())
+//! ```
 
 pub mod client;
 pub mod client_table;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::numbers::{
     Ballot, ChainHash, ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot, Timestamp, Viewstamp,
@@ -114,15 +114,44 @@ impl fmt::Display for Entry {
     }
 }
 
+/// The bytes of an entry's fixed fields, as they are hashed.
+const HASHED_HEADER_BYTES: usize = 96;
+
+/// Entries up to this size are hashed in one go from the stack, which is several times faster than piece by piece.
+const SMALL_ENTRY_BYTES: usize = 512;
+
 fn chain(previous: ChainHash, stamp: Viewstamp, timestamp: Timestamp, request: &Request) -> ChainHash {
-    let mut header = [0u8; 96];
+    let (header, predicted, payload) = hashed_parts(previous, stamp, timestamp, request);
+    let length = HASHED_HEADER_BYTES + predicted.len() + payload.len();
+    if length <= SMALL_ENTRY_BYTES {
+        let mut whole = [0u8; SMALL_ENTRY_BYTES];
+        let payload_start = length - payload.len();
+        whole[..HASHED_HEADER_BYTES].copy_from_slice(&header);
+        whole[HASHED_HEADER_BYTES..payload_start].copy_from_slice(predicted);
+        whole[payload_start..length].copy_from_slice(payload);
+        return ChainHash(xxh3_128(&whole[..length]));
+    }
+    let mut hasher = Xxh3::new();
+    hasher.update(&header);
+    hasher.update(predicted);
+    hasher.update(payload);
+    ChainHash(hasher.digest128())
+}
+
+/// What is hashed of an entry: its fixed fields, the predicted value, the payload.
+fn hashed_parts(
+    previous: ChainHash,
+    stamp: Viewstamp,
+    timestamp: Timestamp,
+    request: &Request,
+) -> ([u8; HASHED_HEADER_BYTES], &[u8], &[u8]) {
+    let mut header = [0u8; HASHED_HEADER_BYTES];
     header[..16].copy_from_slice(&previous.0.to_le_bytes());
     header[16..24].copy_from_slice(&stamp.ballot.epoch.0.to_le_bytes());
     header[24..32].copy_from_slice(&stamp.ballot.view.0.to_le_bytes());
     header[32..40].copy_from_slice(&stamp.op.0.to_le_bytes());
     header[40..48].copy_from_slice(&timestamp.0.to_le_bytes());
     header[48..64].copy_from_slice(&request.client().0.to_le_bytes());
-    let mut hasher = Xxh3::new();
     match request {
         Request::Operation { session, slot, number, predicted, payload, .. } => {
             header[64..72].copy_from_slice(&session.0.to_le_bytes());
@@ -130,23 +159,20 @@ fn chain(previous: ChainHash, stamp: Viewstamp, timestamp: Timestamp, request: &
             header[80..84].copy_from_slice(&slot.to_le_bytes());
             header[84..88].copy_from_slice(&u32::try_from(predicted.len()).expect("bounded").to_le_bytes());
             header[88] = 1;
-            hasher.update(&header);
-            hasher.update(predicted);
-            hasher.update(payload);
+            (header, predicted, payload)
         }
         Request::Register { slots, .. } => {
             header[64..68].copy_from_slice(&slots.to_le_bytes());
             header[88] = 2;
-            hasher.update(&header);
+            (header, &[], &[])
         }
         Request::Resume { session, nonce, .. } => {
             header[64..72].copy_from_slice(&session.0.to_le_bytes());
             header[72..88].copy_from_slice(&nonce.0.to_le_bytes());
             header[88] = 3;
-            hasher.update(&header);
+            (header, &[], &[])
         }
     }
-    ChainHash(hasher.digest128())
 }
 
 /// The entries above `base`, without holes, each chained to the one before.
@@ -330,6 +356,19 @@ pub(crate) mod tests {
         assert_eq!(log.suffix(OpNumber(0), 0).first().map(Entry::op), Some(OpNumber(3)));
         assert_eq!(log.suffix(OpNumber(1), usize::MAX).first().map(Entry::op), Some(OpNumber(2)));
         assert!(log.suffix(OpNumber(3), usize::MAX).is_empty());
+    }
+
+    #[test]
+    fn small_and_large_entries_are_hashed_alike() {
+        for length in [0, 1, SMALL_ENTRY_BYTES - HASHED_HEADER_BYTES, SMALL_ENTRY_BYTES, 5_000] {
+            let mut entry = entry_after(&Log::default(), 0, "");
+            if let Request::Operation { payload, .. } = &mut entry.request {
+                *payload = Bytes::from(vec![7; length]);
+            }
+            let (header, _, payload) = hashed_parts(ChainHash(1), entry.stamp, entry.timestamp, &entry.request);
+            let whole = [header.as_slice(), payload].concat();
+            assert_eq!(chain(ChainHash(1), entry.stamp, entry.timestamp, &entry.request).0, xxh3_128(&whole));
+        }
     }
 
     #[test]

@@ -1,1 +1,15 @@
-//! storage
+//! What a replica keeps on disk: its identity file, and the decision what a directory means at start.
+//!
+//! In the `replicated` mode that is all there is: a few hundred bytes, written when the replica is formatted, when it starts and
+//! when its epoch changes, never while it serves. An empty directory always means a replica that has lost its memory, never a
+//! new one: a cluster begins only by [`format()`].
+
+pub mod boot;
+pub mod directory;
+pub mod durability;
+pub mod identity_file;
+
+pub use boot::{BootError, Claim, Group, Start, decide};
+pub use directory::{Directory, DirectoryError, Found, format};
+pub use durability::{Durability, DurabilityError};
+pub use identity_file::{FileError, IdentityFile};

@@ -12,6 +12,8 @@ impl<S: Service> Replica<S> {
     pub(super) fn enter_normal(&mut self) {
         self.log_view = self.view;
         self.heard_view = self.heard_view.max(self.view);
+        // What was heard of an older view's log may never have survived.
+        self.heard_op = self.log.op();
         self.transfer = None;
         self.votes.clear();
         if self.primary_of(self.view) == self.id {

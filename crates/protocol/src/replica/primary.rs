@@ -154,9 +154,10 @@ impl<S: Service> Replica<S> {
 
     pub(super) fn tick_primary(&mut self) {
         let now = self.now.monotonic;
+        // Not only with the heartbeat: PREPAREs stand for heartbeats, so a busy primary would never look.
+        self.abdicate_unless_quorum_heard();
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
         if now >= primary.heartbeat_at {
-            self.abdicate_unless_quorum_heard();
             self.heartbeat();
         }
         let Status::Primary(primary) = &self.status else { return };

@@ -136,6 +136,7 @@ impl<S: Service> Replica<S> {
             self.send_stale_incarnation(header.from);
             return Err(Ignored::StaleIncarnation);
         }
+        let is_news = header.incarnation > self.crash_vector.known(header.from);
         self.crash_vector.raise(header.from, header.incarnation);
         self.recoveries.insert(header.from, m.nonce);
         let primary = matches!(self.status, Status::Primary(_)).then(|| PrimaryState {
@@ -148,11 +149,14 @@ impl<S: Service> Replica<S> {
         crash_vector.raise(self.id, self.incarnation);
         let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
         self.send(header.from, Body::RecoveryResponse(response));
-        self.suspect_if_primary_crashed(header.from);
+        if is_news {
+            self.suspect_if_primary_crashed(header.from);
+        }
         Ok(())
     }
 
-    /// C10: a RECOVERY from the primary of the view is proof that the primary has crashed.
+    /// C10: the first RECOVERY of a new life of the primary is proof that the primary has crashed. A copy of it may be late, and
+    /// its sender well again.
     fn suspect_if_primary_crashed(&mut self, from: NodeId) {
         let now = self.now.monotonic;
         if from != self.primary_of(self.view) {
@@ -271,13 +275,14 @@ impl<S: Service> Replica<S> {
         previous: ChainHash,
         entries: Vec<Entry>,
     ) -> Result<(), Ignored> {
+        let before = self.staged_op();
         self.stage(after, previous, entries)?;
         let retry_at = self.now.monotonic.after(RETRY_MAX);
         if let Status::Recovering(recovering) = &mut self.status {
             // The log arrives: the answers need not be asked for again.
             recovering.retry_at = retry_at;
         }
-        if !self.finish_recovery_if_complete() {
+        if !self.finish_recovery_if_complete() && self.staged_op() != before {
             self.send_get_state();
         }
         Ok(())

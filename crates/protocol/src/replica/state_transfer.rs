@@ -90,6 +90,7 @@ impl<S: Service> Replica<S> {
         if transfer.target == self.log_view && self.status.is_normal() {
             return self.fill_gap(after, previous, entries, op, commit);
         }
+        let before = self.staged_op();
         self.stage(after, previous, entries)?;
         let Some(Transfer { staged: Some(staged), target, .. }) = &mut self.transfer else {
             unreachable!("just staged")
@@ -98,8 +99,15 @@ impl<S: Service> Replica<S> {
             let (piece, target) = (std::mem::take(staged), *target);
             return self.install(target, piece, commit);
         }
+        if Some(staged.op()) == before {
+            return Err(Ignored::Duplicate);
+        }
         self.send_get_state();
         Ok(())
+    }
+
+    pub(super) fn staged_op(&self) -> Option<OpNumber> {
+        self.transfer.as_ref().and_then(|transfer| transfer.staged.as_ref()).map(Staged::op)
     }
 
     /// A piece of a later view's log, kept beside the own one.
@@ -141,7 +149,7 @@ impl<S: Service> Replica<S> {
         self.advance_commit_heard();
         if self.log.op() >= op {
             self.transfer = None;
-        } else {
+        } else if self.log.op() > before {
             self.send_get_state();
         }
         Ok(())

@@ -82,10 +82,16 @@ impl<S: Service> Replica<S> {
 
     /// Votes for the next view, or for a later one that others want already.
     pub(super) fn vote(&mut self) {
+        self.expire_votes();
         self.votes.turn_to(self.view.max(self.heard_view).next());
         self.add_own_vote();
         self.send_votes();
         self.enter_if_elected();
+    }
+
+    /// Before votes are noted, counted or passed on: a vote that has lapsed must not look fresh to whoever hears of it next.
+    fn expire_votes(&mut self) {
+        self.votes.expire(self.now.monotonic, self.options.suspect_timeout);
     }
 
     fn add_own_vote(&mut self) {
@@ -100,7 +106,6 @@ impl<S: Service> Replica<S> {
     }
 
     fn enter_if_elected(&mut self) {
-        self.votes.expire(self.now.monotonic, self.options.suspect_timeout);
         let candidate = self.votes.candidate;
         if candidate > self.view && self.votes.votes.len() >= self.configuration.quorum() {
             self.enter_view_change(candidate);
@@ -126,6 +131,7 @@ impl<S: Service> Replica<S> {
         if m.candidate < self.votes.candidate {
             return Err(Ignored::OlderView);
         }
+        self.expire_votes();
         self.votes.turn_to(m.candidate);
         let now = self.now.monotonic;
         let mut heard_new = false;

@@ -1,4 +1,6 @@
-//! A group of real replicas on a perfect network, for tests of one behaviour at a time.
+//! A group of real replicas on a network that is perfect until a test says otherwise, for tests of one behaviour at a time.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -37,8 +39,13 @@ pub struct Group {
     pub network: VecDeque<(NodeId, Message)>,
     pub replies: Vec<ToClient>,
     pub events: Vec<(NodeId, Event)>,
-    /// Messages that are dropped: from, to, name of the message.
+    /// Links that lose everything: from, to.
     pub cut: BTreeSet<(u64, u64)>,
+    /// Loses the messages it chooses: to whom, and what.
+    pub lossy: Option<fn(u64, &Message) -> bool>,
+    /// How long every message takes. Zero: it arrives before time passes.
+    pub latency: Duration,
+    travelling: VecDeque<(Time, NodeId, Message)>,
     pub options: Options,
     seed: u128,
 }
@@ -65,6 +72,9 @@ impl Group {
             replies: Vec::new(),
             events: Vec::new(),
             cut: BTreeSet::new(),
+            lossy: None,
+            latency: Duration::ZERO,
+            travelling: VecDeque::new(),
             options,
             seed: 1,
         };
@@ -76,7 +86,11 @@ impl Group {
 
     /// A group that serves in view 0, with a session open.
     pub fn serving(size: u64) -> (Self, SessionNumber) {
-        let mut group = Self::formatted(size);
+        Self::serving_with(size, Options::default())
+    }
+
+    pub fn serving_with(size: u64, options: Options) -> (Self, SessionNumber) {
+        let mut group = Self::with_options(size, options);
         group.run_for(ms(300));
         assert!(group.all_normal(), "all of a new group become normal");
         let session = group.register(0);
@@ -118,10 +132,10 @@ impl Group {
         loop {
             let Some(output) = self.replicas.get_mut(&id).and_then(Replica::poll_output) else { return };
             match output {
-                Output::Send { to: Destination::Node(to), message } => self.network.push_back((to, message)),
+                Output::Send { to: Destination::Node(to), message } => self.send(to, message),
                 Output::Send { to: Destination::Others, message } => {
-                    for to in self.configuration.ids().filter(|to| *to != id) {
-                        self.network.push_back((to, message.clone()));
+                    for to in self.configuration.ids().filter(|to| *to != id).collect::<Vec<_>>() {
+                        self.send(to, message.clone());
                     }
                 }
                 Output::Reply(reply) => self.replies.push(reply),
@@ -131,6 +145,14 @@ impl Group {
                 }
                 Output::Event(event) => self.events.push((id, event)),
             }
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: Message) {
+        if self.latency.is_zero() {
+            self.network.push_back((to, message));
+        } else {
+            self.travelling.push_back((self.now.monotonic.after(self.latency), to, message));
         }
     }
 
@@ -144,7 +166,8 @@ impl Group {
     /// Delivers everything, and what follows from it, without time passing.
     pub fn settle(&mut self) {
         while let Some((to, message)) = self.network.pop_front() {
-            if !self.cut.contains(&(message.header.from.0, to.0)) {
+            let is_lost = self.lossy.is_some_and(|is_lost| is_lost(to.0, &message));
+            if !is_lost && !self.cut.contains(&(message.header.from.0, to.0)) {
                 self.input(to.0, Input::Message(message));
             }
         }
@@ -157,6 +180,9 @@ impl Group {
             self.settle();
             self.now.monotonic = self.now.monotonic.after(ms(1));
             self.now.wall = self.now.wall.plus(1_000_000);
+            while self.travelling.front().is_some_and(|(due, ..)| *due <= self.now.monotonic) {
+                self.network.extend(self.travelling.pop_front().map(|(_, to, message)| (to, message)));
+            }
             for id in self.configuration.ids().collect::<Vec<_>>() {
                 let due = self.replicas.get(&id).and_then(Replica::next_deadline);
                 if due.is_some_and(|due| due <= self.now.monotonic) {
@@ -182,8 +208,12 @@ impl Group {
     }
 
     pub fn submit(&mut self, to: u64, session: SessionNumber, number: u64, payload: &'static str) {
+        self.submit_in(to, session, 0, number, payload);
+    }
+
+    pub fn submit_in(&mut self, to: u64, session: SessionNumber, slot: Slot, number: u64, payload: &'static str) {
         let payload = Bytes::from_static(payload.as_bytes());
-        self.request(to, ClientRequest::Operation { session, slot: 0, number: RequestNumber(number), payload });
+        self.request(to, ClientRequest::Operation { session, slot, number: RequestNumber(number), payload });
     }
 
     /// Submits, settles and returns the result.
@@ -201,8 +231,58 @@ impl Group {
         })
     }
 
+    /// Nothing passes between these two.
+    pub fn cut_between(&mut self, left: u64, right: u64) {
+        self.cut.extend([(left, right), (right, left)]);
+    }
+
+    /// Nothing passes between this replica and any other.
+    pub fn isolate(&mut self, id: u64) {
+        for other in self.configuration.ids().filter(|other| other.0 != id).collect::<Vec<_>>() {
+            self.cut_between(id, other.0);
+        }
+    }
+
+    /// Only these pairs are connected.
+    pub fn connect_only(&mut self, links: &[(u64, u64)]) {
+        let ids: Vec<u64> = self.configuration.ids().map(|id| id.0).collect();
+        self.cut = ids.iter().flat_map(|from| ids.iter().map(|to| (*from, *to))).collect();
+        for (left, right) in links {
+            self.cut.remove(&(*left, *right));
+            self.cut.remove(&(*right, *left));
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+        self.lossy = None;
+    }
+
+    /// Takes the messages under way that satisfy `wanted` off the network.
+    pub fn hold(&mut self, wanted: impl Fn(u64, &Message) -> bool) -> Vec<(NodeId, Message)> {
+        let (held, rest): (VecDeque<_>, VecDeque<_>) =
+            self.network.drain(..).partition(|(to, message)| wanted(to.0, message));
+        self.network = rest;
+        Vec::from(held)
+    }
+
     pub fn replica(&self, id: u64) -> &Replica<Journal> {
         &self.replicas[&NodeId(id)]
+    }
+
+    pub fn view(&self, id: u64) -> u64 {
+        self.replica(id).report().view.0
+    }
+
+    pub fn status(&self, id: u64) -> StatusName {
+        self.replica(id).report().status
+    }
+
+    /// The one replica that is the primary of its view and normal.
+    pub fn primary(&self) -> u64 {
+        let reports = self.replicas.values().map(Replica::report);
+        let leads = |report: &Report| report.primary == report.id && report.status == StatusName::Normal;
+        reports.filter(leads).max_by_key(|report| report.view).expect("some replica leads").id.0
     }
 
     pub fn all_normal(&self) -> bool {

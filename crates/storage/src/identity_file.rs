@@ -1,0 +1,388 @@
+//! The identity file, as bytes. The byte diagram is in docs/formats.md.
+
+use viewstamped_protocol::configuration::MEMBERS_MAX;
+use viewstamped_protocol::message::Founder;
+use viewstamped_protocol::{
+    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Incarnation, InstanceId, Member, NodeId, Role,
+};
+
+use crate::durability::Durability;
+
+/// How every identity file begins.
+const MAGIC: [u8; 8] = *b"VRIDENT\n";
+
+/// The version written, and the newest one read.
+const VERSION: u32 = 1;
+
+/// Magic, version and length.
+const HEADER_BYTES: usize = 16;
+
+/// The checksum at the end.
+const CHECKSUM_BYTES: usize = 4;
+
+/// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
+pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest address of a member. 300 bytes: the longest host name is 253.
+pub const ADDRESS_BYTES_MAX: usize = 300;
+
+/// Everything a replica keeps on disk in the `replicated` mode (4.7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFile {
+    /// The cluster it belongs to.
+    pub cluster: ClusterId,
+    /// Its own id: a member of `configuration`.
+    pub node: NodeId,
+    /// The group, as of the newest epoch this replica knows.
+    pub configuration: Configuration,
+    /// The options all members share.
+    pub cluster_options: ClusterOptions,
+    /// What a commit waits for.
+    pub durability: Durability,
+    /// What it must not forget.
+    pub identity: Identity,
+}
+
+/// Why bytes are no identity file, or an identity does not fit into one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// It is something else.
+    #[error("it does not begin like an identity file")]
+    NotAnIdentity,
+    /// It is shorter or longer than it says.
+    #[error("it has {found} bytes instead of {expected}")]
+    Length {
+        /// The bytes there should be.
+        expected: usize,
+        /// The bytes there are.
+        found: usize,
+    },
+    /// The checksum does not match.
+    #[error("its checksum does not match its content")]
+    Checksum,
+    /// A later release wrote it.
+    #[error("it has version {found}, and this release reads up to {VERSION}")]
+    Newer {
+        /// Its version.
+        found: u32,
+    },
+    /// A field has an impossible value.
+    #[error("its {0} makes no sense")]
+    Field(&'static str),
+    /// The member list or the founders do not fit.
+    #[error("its {0} is too long")]
+    TooLong(&'static str),
+}
+
+impl IdentityFile {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// When the node is no member of the configuration, or an address or a list is too long.
+    pub fn encode(&self) -> Result<Vec<u8>, FileError> {
+        // Every field is named, so that a new one cannot be forgotten here. It needs a new version.
+        let Self { cluster, node, configuration, cluster_options, durability, identity } = self;
+        let ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max } = *cluster_options;
+        let Identity { instance, incarnation, epoch, founders } = identity;
+        if !configuration.contains(*node) {
+            return Err(FileError::Field("node, which is no member of its configuration,"));
+        }
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&cluster.0.to_le_bytes());
+        bytes.extend_from_slice(&node.0.to_le_bytes());
+        bytes.push(match durability {
+            Durability::Replicated => 0,
+        });
+        for option in [sessions_max, slots_max, reply_bytes_max, operation_bytes_max] {
+            bytes.extend_from_slice(&option.to_le_bytes());
+        }
+        bytes.extend_from_slice(&instance.0.to_le_bytes());
+        bytes.extend_from_slice(&incarnation.0.to_le_bytes());
+        bytes.extend_from_slice(&epoch.0.to_le_bytes());
+        encode_founders(founders, &mut bytes)?;
+        encode_configuration(configuration, &mut bytes)?;
+        let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("a few KiB");
+        bytes[12..16].copy_from_slice(&length.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        assert!(bytes.len() <= IDENTITY_BYTES_MAX, "every part is bounded");
+        Ok(bytes)
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// When they are not exactly what `encode` writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
+        let mut fields = Fields { rest: checked_content(bytes)? };
+        let cluster = ClusterId(fields.u128("cluster id")?);
+        let node = NodeId(fields.u64("replica id")?);
+        let durability = match fields.u8("durability")? {
+            0 => Durability::Replicated,
+            _ => return Err(FileError::Field("durability")),
+        };
+        let cluster_options = ClusterOptions {
+            sessions_max: fields.u32("session limit")?,
+            slots_max: fields.u32("slot limit")?,
+            reply_bytes_max: fields.u32("reply limit")?,
+            operation_bytes_max: fields.u32("operation limit")?,
+        };
+        let identity = Identity {
+            instance: InstanceId(fields.u128("instance")?),
+            incarnation: Incarnation(fields.u64("incarnation")?),
+            epoch: EpochNumber(fields.u64("epoch")?),
+            founders: decode_founders(&mut fields)?,
+        };
+        let configuration = decode_configuration(&mut fields)?;
+        if !fields.rest.is_empty() {
+            return Err(FileError::Field("length"));
+        }
+        if !configuration.contains(node) {
+            return Err(FileError::Field("replica id, which is no member of its configuration,"));
+        }
+        Ok(Self { cluster, node, configuration, cluster_options, durability, identity })
+    }
+}
+
+/// The content between header and checksum. The frame is the same in all versions, so that a file of a later release is told
+/// from a damaged one.
+fn checked_content(bytes: &[u8]) -> Result<&[u8], FileError> {
+    if !bytes.starts_with(&MAGIC) {
+        return Err(FileError::NotAnIdentity);
+    }
+    let length = Fields { rest: bytes.get(12..).unwrap_or_default() }.u32("length")?;
+    let expected = (length as usize).saturating_add(HEADER_BYTES + CHECKSUM_BYTES);
+    if bytes.len() != expected {
+        return Err(FileError::Length { expected, found: bytes.len() });
+    }
+    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
+    if crc32c::crc32c(content).to_le_bytes() != checksum {
+        return Err(FileError::Checksum);
+    }
+    let version = Fields { rest: &content[8..] }.u32("version")?;
+    match version {
+        VERSION => Ok(&content[HEADER_BYTES..]),
+        0 => Err(FileError::Field("version")),
+        found => Err(FileError::Newer { found }),
+    }
+}
+
+fn encode_founders(founders: &[Founder], bytes: &mut Vec<u8>) -> Result<(), FileError> {
+    if founders.len() > MEMBERS_MAX {
+        return Err(FileError::TooLong("list of founders"));
+    }
+    bytes.push(u8::try_from(founders.len()).expect("at most MEMBERS_MAX"));
+    for founder in founders {
+        bytes.extend_from_slice(&founder.node.0.to_le_bytes());
+        bytes.extend_from_slice(&founder.instance.0.to_le_bytes());
+    }
+    Ok(())
+}
+
+fn decode_founders(fields: &mut Fields<'_>) -> Result<Vec<Founder>, FileError> {
+    let count = fields.u8("number of founders")?;
+    if usize::from(count) > MEMBERS_MAX {
+        return Err(FileError::Field("number of founders"));
+    }
+    (0..count)
+        .map(|_| Ok(Founder { node: NodeId(fields.u64("founder")?), instance: InstanceId(fields.u128("founder")?) }))
+        .collect()
+}
+
+fn encode_configuration(configuration: &Configuration, bytes: &mut Vec<u8>) -> Result<(), FileError> {
+    bytes.extend_from_slice(&configuration.epoch().0.to_le_bytes());
+    bytes.push(u8::try_from(configuration.len()).expect("at most MEMBERS_MAX"));
+    for Member { id, role, address } in configuration.members() {
+        bytes.extend_from_slice(&id.0.to_le_bytes());
+        bytes.push(match role {
+            Role::Active => 0,
+        });
+        let length = u16::try_from(address.len()).ok().filter(|length| usize::from(*length) <= ADDRESS_BYTES_MAX);
+        bytes.extend_from_slice(&length.ok_or(FileError::TooLong("address of a member"))?.to_le_bytes());
+        bytes.extend_from_slice(address.as_bytes());
+    }
+    Ok(())
+}
+
+fn decode_configuration(fields: &mut Fields<'_>) -> Result<Configuration, FileError> {
+    let epoch = EpochNumber(fields.u64("epoch of the configuration")?);
+    let count = fields.u8("number of members")?;
+    let mut members = Vec::new();
+    for _ in 0..count {
+        let id = NodeId(fields.u64("member")?);
+        let role = match fields.u8("role of a member")? {
+            0 => Role::Active,
+            _ => return Err(FileError::Field("role of a member")),
+        };
+        let length = usize::from(fields.u16("address of a member")?);
+        if length > ADDRESS_BYTES_MAX {
+            return Err(FileError::Field("address of a member"));
+        }
+        let address = fields.bytes(length, "address of a member")?.to_vec();
+        let address = String::from_utf8(address).map_err(|_| FileError::Field("address of a member"))?;
+        members.push(Member { id, role, address });
+    }
+    Configuration::new(epoch, members).map_err(|_| FileError::Field("list of members"))
+}
+
+/// Takes fields off the front of a byte string; the name is for the error.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn bytes(&mut self, count: usize, name: &'static str) -> Result<&'a [u8], FileError> {
+        let (field, rest) = self.rest.split_at_checked(count).ok_or(FileError::Field(name))?;
+        self.rest = rest;
+        Ok(field)
+    }
+
+    fn array<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], FileError> {
+        Ok(self.bytes(N, name)?.try_into().expect("N bytes"))
+    }
+
+    fn u8(&mut self, name: &'static str) -> Result<u8, FileError> {
+        Ok(u8::from_le_bytes(self.array(name)?))
+    }
+
+    fn u16(&mut self, name: &'static str) -> Result<u16, FileError> {
+        Ok(u16::from_le_bytes(self.array(name)?))
+    }
+
+    fn u32(&mut self, name: &'static str) -> Result<u32, FileError> {
+        Ok(u32::from_le_bytes(self.array(name)?))
+    }
+
+    fn u64(&mut self, name: &'static str) -> Result<u64, FileError> {
+        Ok(u64::from_le_bytes(self.array(name)?))
+    }
+
+    fn u128(&mut self, name: &'static str) -> Result<u128, FileError> {
+        Ok(u128::from_le_bytes(self.array(name)?))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An identity with every part in use.
+    pub(crate) fn example() -> IdentityFile {
+        let member = |id: u64| Member { id: NodeId(id), role: Role::Active, address: format!("10.0.0.{id}:2380") };
+        let founder = |id: u64| Founder { node: NodeId(id), instance: InstanceId(u128::MAX - u128::from(id)) };
+        IdentityFile {
+            cluster: ClusterId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
+            node: NodeId(2),
+            configuration: Configuration::new(EpochNumber(4), (0..3).map(member).collect()).unwrap(),
+            cluster_options: ClusterOptions {
+                sessions_max: 11,
+                slots_max: 12,
+                reply_bytes_max: 13,
+                operation_bytes_max: 14,
+            },
+            durability: Durability::Replicated,
+            identity: Identity {
+                instance: InstanceId(0xfeed),
+                incarnation: Incarnation(7),
+                epoch: EpochNumber(3),
+                founders: (0..3).map(founder).collect(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let file = example();
+        assert_eq!(IdentityFile::decode(&file.encode().unwrap()), Ok(file));
+    }
+
+    /// Replicas of this and later releases must read what this release writes: docs/formats.md.
+    #[test]
+    fn the_bytes_are_those_of_the_documented_format() {
+        let bytes = example().encode().unwrap();
+        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xe3\0\0\0");
+        assert_eq!(bytes[16..32], example().cluster.0.to_le_bytes());
+        assert_eq!(bytes[32..41], [2, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[41..57], [11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0]);
+        assert_eq!(bytes[57..59], [0xed, 0xfe]);
+        assert_eq!((bytes[73], bytes[81], bytes[89]), (7, 3, 3), "incarnation, epoch, founders");
+        assert_eq!((bytes[162], bytes[170]), (4, 3), "epoch of the configuration, members");
+        assert_eq!(bytes[179..182], [0, 13, 0], "role, length of the address");
+        assert_eq!(bytes[182..195], *b"10.0.0.0:2380");
+        assert_eq!(bytes.len(), 16 + 0xe3 + 4);
+        assert_eq!(crc32c::crc32c(&bytes[..bytes.len() - 4]).to_le_bytes(), bytes[bytes.len() - 4..]);
+    }
+
+    #[test]
+    fn a_file_cut_at_any_length_is_refused() {
+        let bytes = example().encode().unwrap();
+        for length in 0..bytes.len() {
+            assert!(IdentityFile::decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 247, found: 248 }));
+    }
+
+    #[test]
+    fn a_file_with_any_bit_flipped_is_refused() {
+        let bytes = example().encode().unwrap();
+        for place in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[place / 8] ^= 1 << (place % 8);
+            assert!(IdentityFile::decode(&damaged).is_err(), "bit {place}");
+        }
+    }
+
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.truncate(bytes.len() - CHECKSUM_BYTES);
+        let checksum = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_file_of_a_later_release_is_told_from_a_damaged_one() {
+        let mut bytes = example().encode().unwrap();
+        bytes[8] = 2;
+        assert_eq!(IdentityFile::decode(&bytes), Err(FileError::Checksum));
+        assert_eq!(IdentityFile::decode(&sealed(bytes)), Err(FileError::Newer { found: 2 }));
+        assert_eq!(IdentityFile::decode(b"#!/bin/sh\necho hello, world\n"), Err(FileError::NotAnIdentity));
+    }
+
+    /// A checksum does not make nonsense sensible: every byte set to every value either decodes or is refused, without a panic.
+    #[test]
+    fn nonsense_under_a_right_checksum_is_refused() {
+        let bytes = example().encode().unwrap();
+        for place in HEADER_BYTES..bytes.len() - CHECKSUM_BYTES {
+            for value in 0..=255 {
+                let mut other = bytes.clone();
+                other[place] = value;
+                let _ = IdentityFile::decode(&sealed(other));
+            }
+        }
+        let nonsense = [(40, 1, "durability"), (89, 32, "number of founders"), (170, 0, "list of members")];
+        for (place, value, name) in nonsense {
+            let mut other = bytes.clone();
+            other[place] = value;
+            let result = IdentityFile::decode(&sealed(other));
+            assert!(matches!(result, Err(FileError::Field(_))), "{name}: {result:?}");
+        }
+        let mut not_a_member = example();
+        not_a_member.node = NodeId(9);
+        assert!(matches!(not_a_member.encode(), Err(FileError::Field(_))));
+    }
+
+    #[test]
+    fn an_address_that_is_too_long_is_refused_before_it_is_written() {
+        let mut file = example();
+        let member = |length| Member { id: NodeId(2), role: Role::Active, address: "a".repeat(length) };
+        let configuration = |length| Configuration::new(EpochNumber(4), vec![member(length)]).unwrap();
+        file.configuration = configuration(ADDRESS_BYTES_MAX);
+        assert_eq!(IdentityFile::decode(&file.encode().unwrap()), Ok(file.clone()));
+        file.configuration = configuration(ADDRESS_BYTES_MAX + 1);
+        assert_eq!(file.encode(), Err(FileError::TooLong("address of a member")));
+    }
+}
