@@ -67,7 +67,9 @@ impl Actor {
     /// Whether the client would send another request now.
     pub(crate) fn may_submit(&self) -> bool {
         let outstanding = self.outstanding.len() as u64;
-        self.is_active && outstanding < u64::from(self.setup.options.slots) && self.answered + outstanding < self.answers_wanted
+        self.is_active
+            && outstanding < u64::from(self.setup.options.slots)
+            && self.answered + outstanding < self.answers_wanted
     }
 
     /// Whether requests are outstanding.

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options, Output,
-    Replica, Role, Service, Setup, StatusName, Time,
+    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options,
+    Output, Replica, Role, Service, Setup, StatusName, Time,
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};
@@ -52,7 +52,7 @@ pub(crate) struct ClusterSetup<S> {
     pub(crate) instances: Vec<InstanceId>,
 }
 
-/// A group of replicas r1, r2, ... in the order of the configuration.
+/// A group of replicas r0, r1, ... in the order of the configuration.
 pub(crate) struct Cluster<S> {
     cluster: ClusterId,
     configuration: Configuration,
@@ -258,9 +258,9 @@ impl<S: Service + Clone> Cluster<S> {
     }
 }
 
-/// r1 to rN. The id is one more than the place, so that the two are never taken for each other unnoticed.
+/// r0 to rN, in the order of their places.
 fn configuration(members: usize) -> Configuration {
-    let members = (1..=members as u64)
+    let members = (0..members as u64)
         .map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("r{id}") })
         .collect();
     Configuration::new(EpochNumber::ZERO, members).expect("distinct members")

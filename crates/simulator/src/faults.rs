@@ -54,7 +54,9 @@ pub(crate) enum Fault {
 impl<W: Workload> Simulation<'_, W> {
     /// Schedules the first of each kind of fault that this run knows.
     pub(crate) fn schedule_faults(&mut self) {
-        for fault in [Fault::Crash, Fault::Partition, Fault::Pause, Fault::ClientCrash, Fault::ClientCut, Fault::ClockJump] {
+        for fault in
+            [Fault::Crash, Fault::Partition, Fault::Pause, Fault::ClientCrash, Fault::ClientCut, Fault::ClockJump]
+        {
             self.schedule_next(fault);
         }
     }
@@ -168,7 +170,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.topologies += 1;
         self.coverage.hit(Mark::Partition);
         self.trace.line(self.now, || format!("links {topology:?}"));
-        let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
+        let lasts =
+            self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
         let whole = Fault::Whole { serial: self.topologies };
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(whole));
     }
@@ -226,7 +229,8 @@ impl<W: Workload> Simulation<'_, W> {
         let (requests, answers) = (mask(self.dice.faults.next_u64()), mask(self.dice.faults.next_u64()));
         self.network.cut_client(client, requests, answers);
         self.coverage.hit(Mark::ClientCut);
-        let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
+        let lasts =
+            self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(Fault::ClientWhole { client }));
     }
 

@@ -27,6 +27,7 @@ mod observed;
 mod options;
 mod random;
 mod schedule;
+pub mod script;
 mod simulation;
 mod trace;
 mod workload;
@@ -122,7 +123,11 @@ pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Si
     report(seed, simulation.as_ref(), violation)
 }
 
-fn report<W: Workload>(seed: u64, simulation: Option<&Simulation<'_, W>>, violation: Option<(String, String)>) -> Outcome {
+fn report<W: Workload>(
+    seed: u64,
+    simulation: Option<&Simulation<'_, W>>,
+    violation: Option<(String, String)>,
+) -> Outcome {
     let (event, time) = simulation.map_or((0, Time::ZERO), |simulation| (simulation.events, simulation.now));
     let failure = violation.map(|(checker, sentence)| Failure { checker, sentence, event, time });
     let ghost = simulation.map(|simulation| simulation.cluster.checkers().ghost());

@@ -58,7 +58,10 @@ impl<W: Workload> Simulation<'_, W> {
         let until = self.now.after(self.bound());
         while !self.is_converged(core) {
             if !self.step(until)? {
-                return Err(Violation { checker: "L-CONV", sentence: format!("idle replicas stay apart{}", self.states()) });
+                return Err(Violation {
+                    checker: "L-CONV",
+                    sentence: format!("idle replicas stay apart{}", self.states()),
+                });
             }
         }
         let view = self.cluster.checkers().seen(core[0]).map(|seen| seen.view);
@@ -81,7 +84,8 @@ impl<W: Workload> Simulation<'_, W> {
         if self.dice.faults.strikes(24_576) {
             for _ in 0..threshold {
                 let place = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
-                let failing = |other: usize| self.cluster.is_faulty(other) || outside >> other & 1 == 1 || other == place;
+                let failing =
+                    |other: usize| self.cluster.is_faulty(other) || outside >> other & 1 == 1 || other == place;
                 if (0..self.machines.len()).filter(|&other| failing(other)).count() <= threshold {
                     outside |= 1 << place;
                 }
@@ -89,7 +93,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.coverage.hit(Mark::Core);
         }
         let core: Vec<usize> = (0..self.machines.len()).filter(|place| outside >> place & 1 == 0).collect();
-        self.trace.line(self.now, || format!("healed, core {:?}", core.iter().map(|place| place + 1).collect::<Vec<_>>()));
+        self.trace.line(self.now, || format!("healed, core {:?}", core));
         self.network.heal(outside);
         for place in 0..self.machines.len() {
             self.machines[place].trap = None;
@@ -120,7 +124,8 @@ impl<W: Workload> Simulation<'_, W> {
         slowest(|options| options.view_change_timeout_max) * rounds
             + slowest(|options| options.suspect_timeout) * rounds
             + self.scenario.client_options.retry_max * 20
-            + self.scenario.network.latency_max * u32::try_from(200 + 2 * self.cluster.checkers().ghost().head().0).expect("a short log")
+            + self.scenario.network.latency_max
+                * u32::try_from(200 + 2 * self.cluster.checkers().ghost().head().0).expect("a short log")
     }
 
     fn is_one_view(&self, core: &[usize]) -> bool {
@@ -132,7 +137,8 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     fn is_converged(&self, core: &[usize]) -> bool {
-        let place = |place: usize| self.cluster.checkers().seen(place).map(|seen| (seen.op, seen.commit, seen.executed));
+        let place =
+            |place: usize| self.cluster.checkers().seen(place).map(|seen| (seen.op, seen.commit, seen.executed));
         let first = place(core[0]);
         let is_done = first.is_some_and(|(op, commit, executed)| op == commit && commit == executed);
         is_done && self.is_one_view(core) && core.iter().all(|other| place(*other) == first)
@@ -140,14 +146,17 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A client that still waits.
     fn unanswered(&self) -> Option<usize> {
-        self.clients.iter().position(|client| client.is_active && (client.answered < client.answers_wanted || client.is_waiting()))
+        self.clients
+            .iter()
+            .position(|client| client.is_active && (client.answered < client.answers_wanted || client.is_waiting()))
     }
 
     fn dead(&self, core: &[usize], when: &str) -> Violation {
         let seen = |place: usize| self.cluster.checkers().seen(place);
-        let recovering = core.iter().find(|place| seen(**place).is_none_or(|seen| seen.status == StatusName::Recovering));
+        let recovering =
+            core.iter().find(|place| seen(**place).is_none_or(|seen| seen.status == StatusName::Recovering));
         let (checker, what) = match (recovering, self.unanswered()) {
-            (Some(place), _) => ("L-RECOVER", format!("r{} did not recover {when}", place + 1)),
+            (Some(place), _) => ("L-RECOVER", format!("r{place} did not recover {when}")),
             (None, _) if !self.is_one_view(core) => ("L-VIEW", format!("the core did not come to one view {when}")),
             (None, Some(client)) => ("L-COMMIT", format!("client {client} was not answered {when}")),
             (None, None) => ("L-VIEW", format!("the core did not come to rest {when}")),

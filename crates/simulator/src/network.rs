@@ -203,7 +203,10 @@ mod tests {
     }
 
     fn connections(topology: Topology) -> String {
-        (0..3).flat_map(|from| (0..3).filter(move |&to| from != to && topology.connects(from, to)).map(move |to| (from, to)))
+        (0..3)
+            .flat_map(|from| {
+                (0..3).filter(move |&to| from != to && topology.connects(from, to)).map(move |to| (from, to))
+            })
             .map(|(from, to)| format!("{from}{to} "))
             .collect()
     }

@@ -111,13 +111,18 @@ impl Scenario {
         let slots = random.between(1, 4);
         let safety_time = Duration::from_millis(random.magnitude(5_000, 120_000));
         let shared = draw_options(random);
-        let options = (0..replicas).map(|_| if random.strikes(8_192) { draw_options(random) } else { shared }).collect();
+        let options =
+            (0..replicas).map(|_| if random.strikes(8_192) { draw_options(random) } else { shared }).collect();
         Self {
             replicas,
             clients: usize::try_from(clients).expect("at most 7"),
             think_time: draw_think_time(random, settings, safety_time, clients),
             safety_time,
-            turn_time: if random.strikes(32_768) { Duration::from_micros(random.magnitude(1, 2_000)) } else { Duration::ZERO },
+            turn_time: if random.strikes(32_768) {
+                Duration::from_micros(random.magnitude(1, 2_000))
+            } else {
+                Duration::ZERO
+            },
             save_time: Duration::from_micros(random.magnitude(1, 100_000)),
             clock_drift_ppm: if random.strikes(16_384) { random.magnitude(1, 50_000) } else { 0 },
             network: NetworkFaults::draw(random),
@@ -222,8 +227,11 @@ fn draw_cluster_options(random: &mut Random, clients: u64, slots: u64) -> Cluste
 
 fn draw_client_options(random: &mut Random, slots: u64) -> ClientOptions {
     let defaults = ClientOptions::default();
-    let request_timeout =
-        if random.strikes(16_384) { Duration::from_millis(random.magnitude(4_000, 10_000)) } else { defaults.request_timeout };
+    let request_timeout = if random.strikes(16_384) {
+        Duration::from_millis(random.magnitude(4_000, 10_000))
+    } else {
+        defaults.request_timeout
+    };
     ClientOptions { slots: u32::try_from(slots).expect("few slots"), request_timeout, ..defaults }
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use viewstamped_protocol::client::{ClientOutput, Endpoint};
 use viewstamped_protocol::message::ClientReply;
 use viewstamped_protocol::random::Random;
-use viewstamped_protocol::{ClientId, ClusterId, Destination, Event as ReplicaEvent, FromClient, Input, InstanceId, Message, Output, Time, ToClient};
+use viewstamped_protocol::{
+    ClientId, ClusterId, Destination, Event as ReplicaEvent, FromClient, Input, InstanceId, Message, Output, Time,
+    ToClient,
+};
 
 use crate::checkers::{Checked, Violation};
 use crate::clients::Actor;
@@ -158,7 +161,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
         match event {
             Event::Peer { from, to, message } => self.on_peer(from, to, message),
             Event::Request { client, to, message } => {
-                let line = || format!("c{client}->{} {}", self.cluster.configuration().members()[to].id, Request(&message));
+                let line =
+                    || format!("c{client}->{} {}", self.cluster.configuration().members()[to].id, Request(&message));
                 self.trace.line(self.now, line);
                 self.count(1, to as u64);
                 self.deliver(to, Input::Client(message))
@@ -255,7 +259,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
             }
         }
         if let Some(probe) = self.cluster.probe(place) {
-            let words = [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
+            let words =
+                [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
         self.set_timer(place);
@@ -301,7 +306,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
             // A guess: the others may have recovered since, and their old messages be late. What is checked is that service returns.
             ReplicaEvent::QuorumLost { recovering } => {
                 self.coverage.hit(Mark::QuorumLostSuspected);
-                self.trace.line(self.now, || format!("{id} suspects that the group has lost its memory: {recovering:?}"));
+                self.trace
+                    .line(self.now, || format!("{id} suspects that the group has lost its memory: {recovering:?}"));
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("{id} hears a foreign {from}: {reason:?}"));
@@ -390,7 +396,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn start(&mut self, place: usize, restart: Restart) -> Checked {
         let seed = self.dice.replicas.next_u128();
         self.machines[place].clear();
-        self.trace.line(self.now, || format!("{} starts, {restart:?}", self.cluster.configuration().members()[place].id));
+        self.trace
+            .line(self.now, || format!("{} starts, {restart:?}", self.cluster.configuration().members()[place].id));
         self.cluster.start(place, restart, seed, self.machines[place].clock.now(self.now))?;
         self.drain(place)
     }

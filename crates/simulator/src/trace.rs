@@ -118,7 +118,9 @@ impl fmt::Display for Answer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let view = self.0.header.view;
         match &self.0.body {
-            ClientReply::Reply { session, slot, number, op, .. } => write!(f, "REPLY {view} {session} slot={slot} {number} {op}"),
+            ClientReply::Reply { session, slot, number, op, .. } => {
+                write!(f, "REPLY {view} {session} slot={slot} {number} {op}")
+            }
             ClientReply::Registered { session, slots } => write!(f, "REGISTERED {view} {session} slots={slots}"),
             ClientReply::Resumed { old, session, .. } => write!(f, "RESUMED {view} {old} as {session}"),
             ClientReply::Redirect { primary } => write!(f, "REDIRECT {view} to {primary}"),

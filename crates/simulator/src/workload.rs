@@ -140,7 +140,8 @@ fn impossible(key: &[u8], invocation: &Invocation) -> Violation {
     let reply = invocation.outcome.as_ref().map(|outcome| Reply::decode(&outcome.result));
     let key = String::from_utf8_lossy(key);
     let place = invocation.op.map_or_else(String::new, |op| format!(" at {op}"));
-    let sentence = format!("no order of the operations on {key} explains that {operation:?}{place} was answered {reply:?}");
+    let sentence =
+        format!("no order of the operations on {key} explains that {operation:?}{place} was answered {reply:?}");
     Violation { checker: "I-LIN", sentence }
 }
 
@@ -164,7 +165,8 @@ impl<'a> Model<&'a Invocation> for MapModel {
             Operation::CompareAndSwap { .. } => (Reply::NotSwapped { current: *state }, *state),
             Operation::List { .. } => return None,
         };
-        let is_possible = invocation.outcome.as_ref().is_none_or(|outcome| Reply::decode(&outcome.result) == Ok(expected));
+        let is_possible =
+            invocation.outcome.as_ref().is_none_or(|outcome| Reply::decode(&outcome.result) == Ok(expected));
         is_possible.then_some(next)
     }
 }

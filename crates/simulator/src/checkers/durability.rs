@@ -92,7 +92,14 @@ impl Durability {
     }
 
     /// Notes a DOVIEWCHANGE when it is sent.
-    pub(crate) fn promised(&mut self, place: usize, header: &Header, message: &DoViewChange, probe: &Probe<'_>, ghost: &Ghost) {
+    pub(crate) fn promised(
+        &mut self,
+        place: usize,
+        header: &Header,
+        message: &DoViewChange,
+        probe: &Probe<'_>,
+        ghost: &Ghost,
+    ) {
         let promises = self.promises.entry(header.view).or_default();
         if promises.iter().any(|promise| (promise.place, promise.incarnation) == (place, header.incarnation)) {
             return;
@@ -105,7 +112,12 @@ impl Durability {
             known: known_of(&self.configuration, &message.crash_vector),
             floor,
             holds_floor: floor <= message.op && probe.log.matches(floor, ghost.hash_at(floor)),
-            above: probe.log.iter_above(floor).take_while(|entry| entry.op() <= message.op).map(|entry| entry.hash).collect(),
+            above: probe
+                .log
+                .iter_above(floor)
+                .take_while(|entry| entry.op() <= message.op)
+                .map(|entry| entry.hash)
+                .collect(),
         });
     }
 
@@ -148,7 +160,13 @@ impl Durability {
             if standing.is_some_and(|standing| standing.rank.0 > view) {
                 let probe = replicas.probe(place).expect("live");
                 let holds = probe.log.matches(op, ghost.hash_at(op));
-                hold!(NAME, holds, "{op} was decided in {view}, but the log of {} at {} lacks it", probe.log_view, probe.id);
+                hold!(
+                    NAME,
+                    holds,
+                    "{op} was decided in {view}, but the log of {} at {} lacks it",
+                    probe.log_view,
+                    probe.id
+                );
             }
         }
         Ok(())
@@ -157,7 +175,8 @@ impl Durability {
     /// Checks all quorums that could form now.
     pub(crate) fn check(&self, replicas: &dyn Replicas, ghost: &Ghost) -> Checked {
         if self.live_could_lose() {
-            let live = (0..self.standing.len()).map(|place| self.live(place, replicas, None, ghost).into_iter().collect());
+            let live =
+                (0..self.standing.len()).map(|place| self.live(place, replicas, None, ghost).into_iter().collect());
             self.check_quorums("a later view", live.collect(), ghost.head())?;
         }
         for (&view, promises) in &self.promises {
@@ -183,7 +202,9 @@ impl Durability {
     fn live_could_lose(&self) -> bool {
         let live = || self.standing.iter().flatten();
         let worst = live().filter(|standing| !standing.holds).map(|standing| standing.rank).max();
-        worst.is_some_and(|worst| live().filter(|standing| standing.rank <= worst).count() >= self.configuration.quorum())
+        worst.is_some_and(|worst| {
+            live().filter(|standing| standing.rank <= worst).count() >= self.configuration.quorum()
+        })
     }
 
     /// Whether the primary of `view` could still start it.
@@ -193,7 +214,13 @@ impl Durability {
     }
 
     /// The log a live replica would send for `view`; for any later view when there is none.
-    fn live(&self, place: usize, replicas: &dyn Replicas, view: Option<ViewNumber>, ghost: &Ghost) -> Option<Candidate> {
+    fn live(
+        &self,
+        place: usize,
+        replicas: &dyn Replicas,
+        view: Option<ViewNumber>,
+        ghost: &Ghost,
+    ) -> Option<Candidate> {
         let standing = self.standing[place]?;
         if view.is_some_and(|view| !could_join(&standing, view)) {
             return None;
@@ -218,7 +245,9 @@ impl Durability {
                 .map(|of_place| {
                     of_place
                         .iter()
-                        .filter(|other| other.place != winner.place && other.rank <= winner.rank && other.agrees_with(winner))
+                        .filter(|other| {
+                            other.place != winner.place && other.rank <= winner.rank && other.agrees_with(winner)
+                        })
                         .copied()
                         .collect()
                 })
@@ -228,7 +257,12 @@ impl Durability {
                 members.sort_by_key(|member| member.place);
                 let names: Vec<String> = members.iter().map(|member| self.name(member)).collect();
                 let winner = self.name(winner);
-                hold!(NAME, false, "{} could start {view} from the log of {winner}, which lacks what was decided up to {op}", names.join(", "));
+                hold!(
+                    NAME,
+                    false,
+                    "{} could start {view} from the log of {winner}, which lacks what was decided up to {op}",
+                    names.join(", ")
+                );
             }
         }
         Ok(())

@@ -20,7 +20,14 @@ impl Execution {
     }
 
     /// Checks the up-calls of one step against the executed op-number before and after it.
-    pub(crate) fn check(&mut self, place: usize, before: Option<&Seen>, now: &Seen, calls: &[UpCall], ghost: &mut Ghost) -> Checked {
+    pub(crate) fn check(
+        &mut self,
+        place: usize,
+        before: Option<&Seen>,
+        now: &Seen,
+        calls: &[UpCall],
+        ghost: &mut Ghost,
+    ) -> Checked {
         let continues = before.is_some_and(|before| now.continues(before));
         let from = if continues { self.executed[place] } else { OpNumber::ZERO };
         self.executed[place] = now.executed;

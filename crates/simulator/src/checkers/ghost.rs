@@ -121,14 +121,19 @@ impl Ghost {
             Purpose::Resume(session) => drop(self.ended.insert((decided.client, session))),
             Purpose::Register => {}
             Purpose::Operation { session, slot, number } if effect.is_some() => {
-                let name = format_args!("request {number} of client {} in session {session} slot {slot}", decided.client);
+                let name =
+                    format_args!("request {number} of client {} in session {session} slot {slot}", decided.client);
                 let opened = self.committed(OpNumber(session.0));
                 let is_open = opened.is_some_and(|by| by.client == decided.client && by.purpose.opens_a_session());
                 hold!("I-EXACTLY-ONCE", is_open, "{name} was executed at {op} in a session that nothing opened");
                 let is_ended = self.ended.contains(&(decided.client, session));
                 hold!("I-EXACTLY-ONCE", !is_ended, "{name} was executed at {op} after its session was taken over");
                 let latest = self.numbers.insert((decided.client, session, slot), number).unwrap_or_default();
-                hold!("I-EXACTLY-ONCE", number > latest, "{name} was executed at {op} after request {latest} of the slot");
+                hold!(
+                    "I-EXACTLY-ONCE",
+                    number > latest,
+                    "{name} was executed at {op} after request {latest} of the slot"
+                );
                 return Ok(());
             }
             Purpose::Operation { .. } => return Ok(()),

@@ -23,7 +23,13 @@ impl Limits {
     /// Checks what a replica keeps.
     pub(crate) fn check(&self, place: usize, probe: &Probe<'_>) -> Checked {
         let limit = self.options[place].log_bytes_max;
-        hold!(NAME, probe.log.bytes() <= limit, "{} keeps {} bytes of log, where {limit} are allowed", probe.id, probe.log.bytes());
+        hold!(
+            NAME,
+            probe.log.bytes() <= limit,
+            "{} keeps {} bytes of log, where {limit} are allowed",
+            probe.id,
+            probe.log.bytes()
+        );
         Ok(())
     }
 
@@ -43,7 +49,11 @@ impl Limits {
         };
         let bytes: usize = entries.iter().map(Entry::size).sum();
         let (from, name) = (message.header.from, message.body.name());
-        hold!(NAME, entries.len() <= 1 || bytes <= limit, "{from} sends {name} with {bytes} bytes, where {limit} are allowed");
+        hold!(
+            NAME,
+            entries.len() <= 1 || bytes <= limit,
+            "{from} sends {name} with {bytes} bytes, where {limit} are allowed"
+        );
         Ok(())
     }
 }

@@ -26,7 +26,11 @@ impl LogMatch {
             let view = entry.stamp.ballot.view;
             let known = &mut self.entries[usize::try_from(op.0).expect("at most top")];
             if let Some((_, hash)) = known.iter().find(|(of, _)| *of == view) {
-                hold!(NAME, *hash == entry.hash, "{id} holds another entry or another prefix at {op}@{view} than was seen before");
+                hold!(
+                    NAME,
+                    *hash == entry.hash,
+                    "{id} holds another entry or another prefix at {op}@{view} than was seen before"
+                );
                 return Ok(());
             }
             known.push((view, entry.hash));

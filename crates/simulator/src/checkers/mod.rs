@@ -19,7 +19,9 @@ use std::fmt;
 
 use viewstamped_protocol::message::{Body, ToClient};
 use viewstamped_protocol::replica::Probe;
-use viewstamped_protocol::{ChainHash, Configuration, Incarnation, Message, NodeId, Options, OpNumber, StatusName, ViewNumber};
+use viewstamped_protocol::{
+    ChainHash, Configuration, Incarnation, Message, NodeId, OpNumber, Options, StatusName, ViewNumber,
+};
 
 use crate::history::History;
 use crate::observed::{UpCall, digest_of};

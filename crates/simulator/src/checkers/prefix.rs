@@ -11,7 +11,13 @@ const NAME: &str = "I-PREFIX";
 pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Probe<'_>) -> Checked {
     let id = probe.id;
     if probe.status == StatusName::Normal {
-        hold!("I-ORDER", probe.commit <= probe.log.op(), "{id} is normal with {} committed of {}", probe.commit, probe.log.op());
+        hold!(
+            "I-ORDER",
+            probe.commit <= probe.log.op(),
+            "{id} is normal with {} committed of {}",
+            probe.commit,
+            probe.log.op()
+        );
         if configuration.primary(probe.view) == id {
             for op in ghost.head().next().0..=probe.commit.0 {
                 let entry = probe.log.entry(OpNumber(op)).expect("at most the op-number");
@@ -19,8 +25,20 @@ pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Pr
             }
         }
     }
-    hold!(NAME, probe.commit <= ghost.head(), "{id} takes {} for committed, but only {} was decided", probe.commit, ghost.head());
-    hold!(NAME, probe.executed <= probe.commit, "{id} executed {}, but only {} is committed", probe.executed, probe.commit);
+    hold!(
+        NAME,
+        probe.commit <= ghost.head(),
+        "{id} takes {} for committed, but only {} was decided",
+        probe.commit,
+        ghost.head()
+    );
+    hold!(
+        NAME,
+        probe.executed <= probe.commit,
+        "{id} executed {}, but only {} is committed",
+        probe.executed,
+        probe.commit
+    );
     if probe.status == StatusName::Normal {
         check_against(ghost, probe, probe.commit)?;
     }

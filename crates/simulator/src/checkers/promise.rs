@@ -40,7 +40,13 @@ impl Promise {
         if let Some(before) = before {
             let (id, view) = (header.from, header.view);
             hold!(NAME, view >= before.view, "{id} promised {} and then {view}", before.view);
-            hold!(NAME, view > before.view || before == now, "{id} promised two logs for {view}: {} and {}", before.op, now.op);
+            hold!(
+                NAME,
+                view > before.view || before == now,
+                "{id} promised two logs for {view}: {} and {}",
+                before.op,
+                now.op
+            );
         }
         Ok(())
     }

@@ -39,9 +39,10 @@ impl Quorum {
         if head == decided_before {
             return Ok(());
         }
-        let others = self.acknowledged.get(&probe.view).map_or(0, |by| {
-            by.iter().enumerate().filter(|(other, op)| *other != place && **op >= head).count()
-        });
+        let others = self
+            .acknowledged
+            .get(&probe.view)
+            .map_or(0, |by| by.iter().enumerate().filter(|(other, op)| *other != place && **op >= head).count());
         let quorum = self.configuration.quorum();
         hold!(
             "I-QUORUM",

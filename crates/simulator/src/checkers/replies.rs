@@ -16,9 +16,17 @@ pub(crate) fn check(ghost: &Ghost, message: &ToClient) -> Checked {
         ClientReply::Reply { session, slot, number, op, result } => {
             let purpose = Purpose::Operation { session: *session, slot: *slot, number: *number };
             let decided = ghost.committed(*op).filter(|decided| decided.client == client && decided.purpose == purpose);
-            hold!(NAME, decided.is_some(), "{from} answers request {number} of client {client} with {op}, which is another");
+            hold!(
+                NAME,
+                decided.is_some(),
+                "{from} answers request {number} of client {client} with {op}, which is another"
+            );
             let effect = ghost.effect(*op).copied().flatten();
-            hold!(NAME, effect.is_some(), "{from} answers request {number} of client {client}, which {op} did not execute");
+            hold!(
+                NAME,
+                effect.is_some(),
+                "{from} answers request {number} of client {client}, which {op} did not execute"
+            );
             let same = effect.is_some_and(|call| call.reply == digest_of(result));
             hold!(NAME, same, "{from} answers {op} with another result than its execution gave");
         }
