@@ -158,7 +158,8 @@ impl<S: Service + Clone> Cluster<S> {
     pub(crate) fn crash(&mut self, place: usize, still_saved: usize) {
         let node = &mut self.nodes[place];
         assert!(node.replica.take().is_some(), "{} is down already", node.id);
-        if let Some(last) = node.saving.drain(..).take(still_saved).last() {
+        node.saving.truncate(still_saved);
+        if let Some(last) = node.saving.drain(..).next_back() {
             node.durable = Some(last);
         }
         node.is_faulty = true;

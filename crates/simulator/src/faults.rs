@@ -183,7 +183,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.machines[place].is_paused = true;
         self.coverage.hit(Mark::Pause);
-        self.trace.line(self.now, || format!("{} pauses", self.cluster.configuration().members()[place].id));
+        self.trace.line(self.now, || format!("r{place} pauses"));
         let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.pause_max));
         let resume = Fault::Resume { place, boot: self.cluster.boots(place) };
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(resume));
@@ -199,7 +199,7 @@ impl<W: Workload> Simulation<'_, W> {
         machine.is_paused = false;
         machine.turn_scheduled = false;
         machine.timer = None;
-        self.trace.line(self.now, || format!("{} goes on", self.cluster.configuration().members()[place].id));
+        self.trace.line(self.now, || format!("r{place} goes on"));
         self.turn(place)
     }
 

@@ -26,6 +26,7 @@ mod network;
 mod observed;
 mod options;
 mod random;
+mod requests;
 mod schedule;
 pub mod script;
 mod simulation;

@@ -252,7 +252,8 @@ mod tests {
     #[test]
     fn each_fault_is_on_in_some_seeds_and_off_in_others() {
         let scenarios: Vec<Scenario> = (0..200).map(scenario).collect();
-        let faults: [(&str, fn(&Scenario) -> bool); 9] = [
+        type Fault = (&'static str, fn(&Scenario) -> bool);
+        let faults: [Fault; 9] = [
             ("loss", |s| s.network.loss > 0),
             ("duplication", |s| s.network.duplication > 0),
             ("slow", |s| s.network.slow > 0),
