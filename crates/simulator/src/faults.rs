@@ -116,11 +116,14 @@ impl<W: Workload> Simulation<'_, W> {
     fn on_crash(&mut self) {
         let place = self.draw_victim();
         if !self.may_crash(place) {
+            // A trap that never springs must not keep others from crashing.
+            self.machines[place].trap = None;
             return;
         }
-        let trap = match self.dice.faults.below(3) {
+        let trap = match self.dice.faults.below(6) {
             0 => None,
-            1 => Some(Trap::Outputs(u32::try_from(self.dice.faults.below(12)).expect("small"))),
+            1 | 2 => Some(Trap::Promised),
+            3 => Some(Trap::Outputs(u32::try_from(self.dice.faults.below(12)).expect("small"))),
             _ => Some(Trap::Sent(*self.dice.faults.pick(&CRUCIAL))),
         };
         match trap {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use viewstamped_protocol::random::Random;
 use viewstamped_protocol::{
-    ClientId, ClusterId, Destination, Event as ReplicaEvent, FromClient, Input, InstanceId, Message, Output, Time,
-    ToClient,
+    ClientId, ClusterId, Destination, Event as ReplicaEvent, FromClient, Input, InstanceId, Message, Output,
+    StatusName, Time, ToClient,
 };
 
 use crate::checkers::{Checked, Violation};
@@ -236,6 +236,18 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     /// Performs what the replica wants done, unless it crashes in the middle.
     pub(crate) fn drain(&mut self, place: usize) -> Checked {
+        let has_promised = self.machines[place].trap == Some(Trap::Promised)
+            && self.cluster.probe(place).is_some_and(|probe| probe.status == StatusName::ViewChange);
+        self.network.set_late(has_promised);
+        let result = self.drain_outputs(place);
+        self.network.set_late(false);
+        if has_promised && self.cluster.is_up(place) {
+            self.crash(place, Mark::CrashPromised);
+        }
+        result
+    }
+
+    fn drain_outputs(&mut self, place: usize) -> Checked {
         while self.cluster.is_up(place) {
             let Some(output) = self.cluster.output(place)? else { break };
             let sent = match &output {
@@ -267,7 +279,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 false
             }
             Some(Trap::Sent(kind)) => sent == Some(*kind),
-            None => false,
+            Some(Trap::Promised) | None => false,
         }
     }
 
