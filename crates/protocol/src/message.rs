@@ -330,11 +330,14 @@ pub struct Founder {
     pub instance: InstanceId,
 }
 
-/// A newly formatted node announces itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A newly formatted node announces itself, and whom it has heard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bootstrap {
     /// The instance minted when the sender was formatted.
     pub instance: InstanceId,
+    /// The other members the sender has heard of, each with its instance. A member has met the sender only when it finds its
+    /// own instance here: a message meant for a directory that was lost since proves nothing.
+    pub heard: Vec<Founder>,
 }
 
 /// The cluster has begun, with these founders.
@@ -429,7 +432,7 @@ impl fmt::Display for Message {
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
             Body::StaleIncarnation(m) => write!(f, " {}", m.known),
-            Body::Bootstrap(m) => write!(f, " instance={:x}", m.instance.0 >> 112),
+            Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
             Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),
         }
@@ -616,7 +619,7 @@ pub enum NotServingReason {
     Starting,
     /// It recovers its state from the others.
     Recovering,
-    /// It recovers, and so many others do that nobody has the state: the group has lost its memory.
+    /// It recovers, and so many others do that too few remember to bring them back: the group has lost its memory.
     QuorumLost,
     /// It takes part in a view change.
     ViewChange,

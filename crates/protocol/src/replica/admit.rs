@@ -2,6 +2,7 @@
 
 use super::Replica;
 use super::io::{Event, Ignored, Output};
+use super::plausible::is_plausible;
 use super::status::Status;
 use crate::message::{Body, Message, StaleIncarnation};
 use crate::numbers::{NodeId, Nonce};
@@ -19,6 +20,9 @@ impl<S: Service> Replica<S> {
         }
         if !self.configuration.contains(header.from) {
             return Err(self.foreign(header.from, Ignored::NotAMember));
+        }
+        if !is_plausible(message) {
+            return Err(Ignored::Malformed);
         }
         if matches!(message.body, Body::GetConfiguration) {
             return Ok(());

@@ -1,8 +1,8 @@
 //! The beginning of a cluster: view 0 starts only when all members were met, each newly formatted (docs/deviations.md, C6).
 //!
 //! The paper lets replicas start in view 0 with an empty log, and so cannot tell a new replica from one that lost its disk.
-//! Here every directory is formatted with a random instance number. The members exchange them, note them all as the
-//! *founders*, make that durable, and only then send their first protocol message. A member that was met but comes up later,
+//! Here every directory is formatted with a random instance number. The members exchange them; two have met when each knows
+//! that the other knows its instance. Who has met all notes them as the *founders*, makes that durable, and only then sends its first protocol message. A member that was met but comes up later,
 //! still virgin, finds its own instance among the founders and is merely late; any other empty directory has to recover.
 
 use super::Replica;
@@ -10,7 +10,7 @@ use super::io::{Ignored, Output};
 use super::status::{Starting, Status};
 use crate::crash_vector::CrashVector;
 use crate::message::{Body, Bootstrap, Founded, Founder, Header};
-use crate::numbers::{Incarnation, InstanceId, ViewNumber};
+use crate::numbers::{Incarnation, ViewNumber};
 use crate::service::Service;
 
 /// The incarnation of a replica that never lost its memory.
@@ -19,9 +19,7 @@ const FIRST_INCARNATION: Incarnation = Incarnation(1);
 impl<S: Service> Replica<S> {
     pub(super) fn enter_starting(&mut self) {
         assert!(self.identity.is_virgin(), "only a replica that never took part may start");
-        let mut starting = Starting::default();
-        starting.heard.insert(self.id, self.identity.instance);
-        self.status = Status::Starting(starting);
+        self.status = Status::Starting(Starting::default());
         self.status_changed();
         self.tick_starting();
         self.found_if_complete();
@@ -35,20 +33,35 @@ impl<S: Service> Replica<S> {
         }
         starting.retries += 1;
         starting.retry_at = now.after(super::recovery::retry_delay(&self.options, starting.retries));
-        self.broadcast(Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+        let body = self.bootstrap();
+        self.broadcast(body);
     }
 
-    pub(super) fn on_bootstrap(&mut self, header: Header, instance: InstanceId) -> Result<(), Ignored> {
+    fn bootstrap(&self) -> Body {
+        let Status::Starting(starting) = &self.status else { unreachable!("asked by status") };
+        let heard = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
+        Body::Bootstrap(Bootstrap { instance: self.identity.instance, heard: heard.collect() })
+    }
+
+    pub(super) fn on_bootstrap(&mut self, header: Header, m: &Bootstrap) -> Result<(), Ignored> {
+        let me = Founder { node: self.id, instance: self.identity.instance };
         let Status::Starting(starting) = &mut self.status else {
             return self.answer_latecomer(header);
         };
         if starting.saving {
             return Err(Ignored::Duplicate);
         }
-        let known = starting.heard.insert(header.from, instance);
-        if known != Some(instance) {
-            // Whoever is new has not heard of us either.
-            self.send(header.from, Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+        let is_new = starting.heard.insert(header.from, m.instance) != Some(m.instance);
+        if is_new {
+            starting.met.remove(&header.from);
+        }
+        let hears_me = m.heard.contains(&me);
+        if hears_me {
+            starting.met.insert(header.from);
+        }
+        if is_new || !hears_me {
+            let body = self.bootstrap();
+            self.send(header.from, body);
         }
         self.found_if_complete();
         Ok(())
@@ -84,9 +97,12 @@ impl<S: Service> Replica<S> {
 
     fn found_if_complete(&mut self) {
         let Status::Starting(starting) = &self.status else { return };
-        if starting.heard.len() == self.configuration.len() {
-            let founders = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
-            self.save_founders(founders.collect());
+        if starting.met.len() + 1 == self.configuration.len() {
+            let me = Founder { node: self.id, instance: self.identity.instance };
+            let others = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
+            let mut founders: Vec<Founder> = others.chain([me]).collect();
+            founders.sort_unstable();
+            self.save_founders(founders);
         }
     }
 

@@ -56,8 +56,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            self.send(header.from, Body::ViewHint);
-            return Err(Ignored::OlderView);
+            return self.answer_laggard(header, false);
         }
         if header.view > self.view || !self.status.is_normal() {
             self.heard_started(header);
@@ -197,6 +196,18 @@ impl<S: Service> Replica<S> {
         if now >= backup.suspect_at && now >= backup.vote_at {
             backup.vote_at = now.after(self.options.view_change_retry);
             self.vote();
+            self.catch_up_from_a_backup();
+        }
+    }
+
+    /// V9: one that cannot hear the primary, while the others can, is fed by the others.
+    fn catch_up_from_a_backup(&mut self) {
+        let primary = self.primary_of(self.view);
+        let mut backups = self.others();
+        backups.retain(|id| *id != primary);
+        let place = usize::try_from(self.random.below(backups.len() as u64)).expect("below a length");
+        if let (Status::Backup(_), Some(source)) = (&self.status, backups.get(place)) {
+            self.start_transfer(self.view, *source);
         }
     }
 }

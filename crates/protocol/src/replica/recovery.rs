@@ -193,11 +193,11 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::Unasked);
         }
         answers.insert(header.from, m.incarnation);
+        if self.identity.founders.is_empty() {
+            self.identity.founders = m.founders;
+        }
         if answers.len() >= quorum {
             let last = answers.values().max().copied().expect("not empty");
-            if self.identity.founders.is_empty() {
-                self.identity.founders = m.founders;
-            }
             self.save_incarnation(last.next());
         }
         Ok(())
@@ -213,9 +213,6 @@ impl<S: Service> Replica<S> {
         };
         if self.incarnation == Incarnation::ZERO || (m.known <= self.incarnation && !is_taken) {
             return Err(Ignored::Duplicate);
-        }
-        if m.known.0 == u64::MAX {
-            return Err(Ignored::Malformed);
         }
         self.enter_recovering(Some(m.known));
         Ok(())

@@ -1,6 +1,6 @@
 //! The status, each variant with the data it owns; leaving a status drops that data, so that nothing stale is counted later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::io::StatusName;
 use super::staged::Staged;
@@ -26,8 +26,10 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starting {
-    /// The members heard of, each with the instance it was formatted with.
+    /// The other members heard of, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
+    /// Those of them that have heard of this replica's own instance.
+    pub met: BTreeSet<NodeId>,
     /// The founders are known and being saved.
     pub saving: bool,
     pub retry_at: Time,
@@ -47,7 +49,9 @@ pub(super) struct Primary {
     pub queue_bytes: usize,
     pub heartbeat_at: Time,
     pub heartbeat_sequence: u64,
-    /// It hears no quorum and has fallen silent, so that others take over (V8).
+    /// When a backup last acknowledged something new, or when the first of what is not committed was prepared, if that is later.
+    pub progress_at: Time,
+    /// It hears no quorum, or makes no progress, and has fallen silent, so that others take over (V8).
     pub abdicated: bool,
 }
 
