@@ -97,7 +97,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.network.heal(outside);
         for place in 0..self.machines.len() {
             self.machines[place].trap = None;
-            if !self.cluster.is_up(place) && core.contains(&place) {
+            // One that has never started does so by itself.
+            if self.cluster.boots(place) > 0 && !self.cluster.is_up(place) && core.contains(&place) {
                 self.schedule_restart(place);
             }
         }

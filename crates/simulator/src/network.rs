@@ -45,8 +45,11 @@ pub(crate) enum Topology {
 }
 
 impl Topology {
-    /// Draws a shape other than whole.
+    /// Draws a shape other than whole, for more than one replica.
     pub(crate) fn draw(random: &mut Random, replicas: usize, primary: Option<usize>) -> Self {
+        if replicas == 1 {
+            return Self::Whole;
+        }
         let any = usize::try_from(random.below(replicas as u64)).expect("a place");
         let victim = primary.filter(|_| random.strikes(32_768)).unwrap_or(any);
         match random.below(8) {

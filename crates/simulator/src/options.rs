@@ -42,6 +42,8 @@ pub struct Scenario {
     pub turn_time: Duration,
     /// The longest an identity takes to become durable.
     pub save_time: Duration,
+    /// Within which time the members of the new group start.
+    pub start_time: Duration,
     /// How far a replica's clock runs too fast or too slow at most, in parts per million.
     pub clock_drift_ppm: u64,
     /// What the network does to messages.
@@ -84,6 +86,8 @@ pub struct NetworkFaults {
 pub struct Faults {
     /// The mean time between two crashes.
     pub crash: Option<Duration>,
+    /// How many crashes are tried while the group begins.
+    pub early_crashes: u64,
     /// The longest a crashed replica stays down.
     pub restart_max: Duration,
     /// The chance, in 65,536, that a crashed replica also loses its identity file.
@@ -124,6 +128,11 @@ impl Scenario {
                 Duration::ZERO
             },
             save_time: Duration::from_micros(random.magnitude(1, 100_000)),
+            start_time: if random.strikes(16_384) {
+                Duration::from_millis(random.magnitude(1, 3_000))
+            } else {
+                Duration::ZERO
+            },
             clock_drift_ppm: if random.strikes(16_384) { random.magnitude(1, 50_000) } else { 0 },
             network: NetworkFaults::draw(random),
             faults: Faults::draw(random),
@@ -180,6 +189,7 @@ impl Faults {
         };
         Self {
             crash: every(random, 49_152, 200, 20_000),
+            early_crashes: if random.strikes(16_384) { random.between(1, 8) } else { 0 },
             restart_max: Duration::from_millis(random.magnitude(1, 10_000)),
             wipe: u32::try_from(*random.pick(&[0, 0, 16_384, 49_152])).expect("below 2^16"),
             partition: every(random, 40_000, 200, 20_000),

@@ -132,7 +132,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     fn begin(&mut self) -> Checked {
         for place in 0..self.scenario.replicas {
-            self.start(place, Restart::Surviving)?;
+            let moment = self.dice.replicas.duration(Duration::ZERO, self.scenario.start_time);
+            self.schedule.at(self.now.after(moment), Event::Fault(Fault::Start { place }));
         }
         for client in 0..self.scenario.clients {
             let (id, seed) = (ClientId(self.dice.clients.next_u128()), self.dice.clients.next_u128());
