@@ -21,6 +21,10 @@ pub(crate) struct Actor {
     pub(crate) generation: u32,
     /// Requests answered so far.
     pub(crate) answered: u64,
+    /// Whether its next request is scheduled.
+    pub(crate) is_thinking: bool,
+    /// How many answers are enough: no request is made beyond those it takes.
+    pub(crate) answers_wanted: u64,
     /// Whether it takes part at all.
     pub(crate) is_active: bool,
 }
@@ -44,6 +48,8 @@ impl Actor {
             timer: None,
             generation: 0,
             answered: 0,
+            is_thinking: false,
+            answers_wanted: u64::MAX,
             is_active: true,
         }
     }
@@ -60,7 +66,10 @@ impl Actor {
 
     /// Whether the client would send another request now.
     pub(crate) fn may_submit(&self) -> bool {
-        self.is_active && (self.outstanding.len() as u64) < u64::from(self.setup.options.slots)
+        let outstanding = self.outstanding.len() as u64;
+        self.is_active
+            && outstanding < u64::from(self.setup.options.slots)
+            && self.answered + outstanding < self.answers_wanted
     }
 
     /// Whether requests are outstanding.

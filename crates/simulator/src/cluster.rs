@@ -52,7 +52,7 @@ pub(crate) struct ClusterSetup<S> {
     pub(crate) instances: Vec<InstanceId>,
 }
 
-/// A group of replicas r1, r2, ... in the order of the configuration.
+/// A group of replicas r0, r1, ... in the order of the configuration.
 pub(crate) struct Cluster<S> {
     cluster: ClusterId,
     configuration: Configuration,
@@ -158,7 +158,8 @@ impl<S: Service + Clone> Cluster<S> {
     pub(crate) fn crash(&mut self, place: usize, still_saved: usize) {
         let node = &mut self.nodes[place];
         assert!(node.replica.take().is_some(), "{} is down already", node.id);
-        if let Some(last) = node.saving.drain(..).take(still_saved).last() {
+        node.saving.truncate(still_saved);
+        if let Some(last) = node.saving.drain(..).next_back() {
             node.durable = Some(last);
         }
         node.is_faulty = true;
@@ -211,11 +212,6 @@ impl<S: Service + Clone> Cluster<S> {
         self.nodes[place].is_faulty
     }
 
-    /// How many replicas have crashed and have not been normal since.
-    pub(crate) fn faulty(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_faulty).count()
-    }
-
     /// How many crashed replicas have become normal again so far.
     pub(crate) fn recoveries(&self) -> u64 {
         self.recoveries
@@ -263,9 +259,9 @@ impl<S: Service + Clone> Cluster<S> {
     }
 }
 
-/// r1 to rN. The id is one more than the place, so that the two are never taken for each other unnoticed.
+/// r0 to rN, in the order of their places.
 fn configuration(members: usize) -> Configuration {
-    let members = (1..=members as u64)
+    let members = (0..members as u64)
         .map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("r{id}") })
         .collect();
     Configuration::new(EpochNumber::ZERO, members).expect("distinct members")

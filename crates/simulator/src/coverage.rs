@@ -20,6 +20,8 @@ marks! {
     CrashBetweenOutputs = "crash between outputs",
     /// A replica crashed right after it sent a message of a chosen kind.
     CrashAfterSend = "crash after a chosen message",
+    /// A replica crashed as it joined a view change, and its messages outlived it.
+    CrashPromised = "crash after a promise",
     /// A crash lost an identity that was being written.
     IdentityLost = "crash lost an unsaved identity",
     /// A crash hit while an identity was being written, which became durable all the same.
@@ -32,8 +34,8 @@ marks! {
     RestartWiped = "restart wiped",
     /// A replica restarted with a fresh one, as if newly formatted.
     RestartReformatted = "restart reformatted",
-    /// A replica became normal again after a crash.
-    Recovered = "recovery completed",
+    /// A recovering replica took the group's memory for lost.
+    QuorumLostSuspected = "quorum loss suspected",
     /// A replica stopped for a while and then got everything at once.
     Pause = "pause",
     /// Links between replicas were cut.

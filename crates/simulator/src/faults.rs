@@ -31,6 +31,10 @@ const CRUCIAL: [Kind; 8] = [
 pub(crate) enum Fault {
     /// A replica crashes, now or at a chosen moment soon.
     Crash,
+    /// A replica crashes while the group begins.
+    EarlyCrash,
+    /// A replica starts for the first time.
+    Start { place: usize },
     /// A crashed replica starts again.
     Restart { place: usize, boot: u32 },
     /// The links between replicas take another shape.
@@ -59,6 +63,11 @@ impl<W: Workload> Simulation<'_, W> {
         {
             self.schedule_next(fault);
         }
+        let beginning = self.scenario.start_time + 2 * self.scenario.save_time + 4 * self.scenario.network.latency_max;
+        for _ in 0..self.scenario.faults.early_crashes {
+            let moment = self.dice.faults.duration(Duration::ZERO, beginning);
+            self.schedule.at(self.now.after(moment), Event::Fault(Fault::EarlyCrash));
+        }
     }
 
     /// Schedules the next fault of this kind.
@@ -70,7 +79,8 @@ impl<W: Workload> Simulation<'_, W> {
             Fault::Pause => faults.pause,
             Fault::ClientCrash => faults.client_crash,
             Fault::ClockJump => faults.clock_jump,
-            Fault::Restart { .. } | Fault::Whole { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
+            Fault::EarlyCrash | Fault::Start { .. } | Fault::Restart { .. } => None,
+            Fault::Whole { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
         };
         if let Some(mean) = mean {
             let pause = self.dice.faults.interval(mean);
@@ -84,10 +94,17 @@ impl<W: Workload> Simulation<'_, W> {
             self.schedule_next(fault);
         }
         match fault {
+            Fault::Start { place } => return self.start(place, Restart::Surviving),
             Fault::Restart { place, boot } => return self.on_restart(place, boot),
             Fault::Resume { place, boot } => return self.on_resume(place, boot),
             _ if self.is_healed => {}
             Fault::Crash => self.on_crash(),
+            Fault::EarlyCrash => {
+                let place = self.draw_victim();
+                if self.may_crash(place) {
+                    self.crash(place, Mark::CrashIdle);
+                }
+            }
             Fault::Partition => self.on_partition(),
             Fault::Whole { serial } => {
                 if serial == self.topologies {
@@ -116,11 +133,14 @@ impl<W: Workload> Simulation<'_, W> {
     fn on_crash(&mut self) {
         let place = self.draw_victim();
         if !self.may_crash(place) {
+            // A trap that never springs must not keep others from crashing.
+            self.machines[place].trap = None;
             return;
         }
-        let trap = match self.dice.faults.below(3) {
+        let trap = match self.dice.faults.below(6) {
             0 => None,
-            1 => Some(Trap::Outputs(u32::try_from(self.dice.faults.below(12)).expect("small"))),
+            1 | 2 => Some(Trap::Promised),
+            3 => Some(Trap::Outputs(u32::try_from(self.dice.faults.below(12)).expect("small"))),
             _ => Some(Trap::Sent(*self.dice.faults.pick(&CRUCIAL))),
         };
         match trap {
@@ -183,7 +203,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.machines[place].is_paused = true;
         self.coverage.hit(Mark::Pause);
-        self.trace.line(self.now, || format!("{} pauses", self.cluster.configuration().members()[place].id));
+        self.trace.line(self.now, || format!("r{place} pauses"));
         let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.pause_max));
         let resume = Fault::Resume { place, boot: self.cluster.boots(place) };
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(resume));
@@ -199,7 +219,7 @@ impl<W: Workload> Simulation<'_, W> {
         machine.is_paused = false;
         machine.turn_scheduled = false;
         machine.timer = None;
-        self.trace.line(self.now, || format!("{} goes on", self.cluster.configuration().members()[place].id));
+        self.trace.line(self.now, || format!("r{place} goes on"));
         self.turn(place)
     }
 

@@ -261,7 +261,7 @@ mod tests {
     fn only_one_of_two_swaps_from_the_same_value_succeeds() {
         let swap = |new, invoked, returned, swapped| span(Call::Swap { expected: 0, new, swapped }, invoked, returned);
         assert_eq!(verdict(&[swap(1, 1, 4, true), swap(2, 2, 3, false)]), Verdict::Linearizable);
-        assert_eq!(verdict(&[swap(1, 1, 4, true), swap(2, 2, 3, true)]), Verdict::Impossible { stuck: 0 });
+        assert_eq!(verdict(&[swap(1, 1, 4, true), swap(2, 2, 3, true)]), Verdict::Impossible { stuck: 1 });
     }
 
     #[test]

@@ -34,19 +34,18 @@ impl<W: Workload> Simulation<'_, W> {
     /// Ends all faults and runs until everything works again.
     pub(crate) fn run_liveness(&mut self) -> Checked {
         let core = self.heal()?;
-        let targets: Vec<u64> = self.clients.iter().map(|client| client.answered + REQUESTS_AFTER).collect();
         let events_before = self.events;
         let until = self.now.after(self.bound());
         loop {
             for _ in 0..16 {
                 if !self.step(until)? {
-                    return Err(self.dead(&core, &targets, "in time"));
+                    return Err(self.dead(&core, "in time"));
                 }
             }
             if self.events - events_before > EVENTS_MAX {
-                return Err(self.dead(&core, &targets, "within a bounded number of events"));
+                return Err(self.dead(&core, "within a bounded number of events"));
             }
-            if self.is_one_view(&core) && self.unanswered(&targets).is_none() {
+            if self.is_one_view(&core) && self.unanswered().is_none() {
                 break;
             }
         }
@@ -94,12 +93,12 @@ impl<W: Workload> Simulation<'_, W> {
             self.coverage.hit(Mark::Core);
         }
         let core: Vec<usize> = (0..self.machines.len()).filter(|place| outside >> place & 1 == 0).collect();
-        self.trace
-            .line(self.now, || format!("healed, core {:?}", core.iter().map(|place| place + 1).collect::<Vec<_>>()));
+        self.trace.line(self.now, || format!("healed, core {:?}", core));
         self.network.heal(outside);
         for place in 0..self.machines.len() {
             self.machines[place].trap = None;
-            if !self.cluster.is_up(place) && core.contains(&place) {
+            // One that has never started does so by itself.
+            if self.cluster.boots(place) > 0 && !self.cluster.is_up(place) && core.contains(&place) {
                 self.schedule_restart(place);
             }
         }
@@ -108,13 +107,16 @@ impl<W: Workload> Simulation<'_, W> {
         self.think_time = Duration::from_millis(50);
         let sessions = usize::try_from(self.scenario.cluster_options.sessions_max).expect("few");
         for client in 0..self.clients.len() {
-            self.clients[client].is_active = client < sessions;
+            let actor = &mut self.clients[client];
+            actor.is_active = client < sessions;
+            actor.answers_wanted = actor.answered + REQUESTS_AFTER;
             self.think(client);
         }
         Ok(core)
     }
 
-    /// How long a healed group may take: every member's turn as primary at the slowest timeouts, twice, and the clients' retries.
+    /// How long a healed group may take: every member's turn as primary at the slowest timeouts, twice, the clients' retries, and
+    /// the whole log entry by entry.
     fn bound(&self) -> Duration {
         let slowest = |pick: fn(&viewstamped_protocol::Options) -> Duration| {
             self.scenario.options.iter().map(pick).max().expect("a group has members")
@@ -123,7 +125,8 @@ impl<W: Workload> Simulation<'_, W> {
         slowest(|options| options.view_change_timeout_max) * rounds
             + slowest(|options| options.suspect_timeout) * rounds
             + self.scenario.client_options.retry_max * 20
-            + self.scenario.network.latency_max * 200
+            + self.scenario.network.latency_max
+                * u32::try_from(200 + 2 * self.cluster.checkers().ghost().head().0).expect("a short log")
     }
 
     fn is_one_view(&self, core: &[usize]) -> bool {
@@ -143,17 +146,18 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A client that still waits.
-    fn unanswered(&self, targets: &[u64]) -> Option<usize> {
-        (0..self.clients.len())
-            .find(|&client| self.clients[client].is_active && self.clients[client].answered < targets[client])
+    fn unanswered(&self) -> Option<usize> {
+        self.clients
+            .iter()
+            .position(|client| client.is_active && (client.answered < client.answers_wanted || client.is_waiting()))
     }
 
-    fn dead(&self, core: &[usize], targets: &[u64], when: &str) -> Violation {
+    fn dead(&self, core: &[usize], when: &str) -> Violation {
         let seen = |place: usize| self.cluster.checkers().seen(place);
         let recovering =
             core.iter().find(|place| seen(**place).is_none_or(|seen| seen.status == StatusName::Recovering));
-        let (checker, what) = match (recovering, self.unanswered(targets)) {
-            (Some(place), _) => ("L-RECOVER", format!("r{} did not recover {when}", place + 1)),
+        let (checker, what) = match (recovering, self.unanswered()) {
+            (Some(place), _) => ("L-RECOVER", format!("r{place} did not recover {when}")),
             (None, _) if !self.is_one_view(core) => ("L-VIEW", format!("the core did not come to one view {when}")),
             (None, Some(client)) => ("L-COMMIT", format!("client {client} was not answered {when}")),
             (None, None) => ("L-VIEW", format!("the core did not come to rest {when}")),

@@ -53,6 +53,8 @@ pub(crate) enum Trap {
     Outputs(u32),
     /// After sending a message of this kind.
     Sent(Kind),
+    /// When it joins a view change. What it sends then is on its way for very long: a promise that outlives its maker (C1).
+    Promised,
 }
 
 /// One machine.

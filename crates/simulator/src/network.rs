@@ -8,6 +8,10 @@ use crate::message_kind::Kind;
 use crate::options::NetworkFaults;
 use crate::random::{Draw, nanos};
 
+/// How long a message takes that is meant to outlive the crash of its sender: from about a recovery to the whole run.
+const LATE_MIN: Duration = Duration::from_millis(200);
+const LATE_MAX: Duration = Duration::from_secs(60);
+
 /// What the network does with one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -41,8 +45,11 @@ pub(crate) enum Topology {
 }
 
 impl Topology {
-    /// Draws a shape other than whole.
+    /// Draws a shape other than whole, for more than one replica.
     pub(crate) fn draw(random: &mut Random, replicas: usize, primary: Option<usize>) -> Self {
+        if replicas == 1 {
+            return Self::Whole;
+        }
         let any = usize::try_from(random.below(replicas as u64)).expect("a place");
         let victim = primary.filter(|_| random.strikes(32_768)).unwrap_or(any);
         match random.below(8) {
@@ -88,6 +95,8 @@ pub(crate) struct Network {
     cut_requests: Vec<u32>,
     /// Replicas whose answers do not reach a client.
     cut_answers: Vec<u32>,
+    /// Whether everything sent between replicas now takes very long.
+    is_late: bool,
 }
 
 impl Network {
@@ -101,6 +110,7 @@ impl Network {
             cut: vec![0; replicas],
             cut_requests: vec![0; clients],
             cut_answers: vec![0; clients],
+            is_late: false,
         }
     }
 
@@ -111,6 +121,11 @@ impl Network {
                 .filter(|&to| to != from && !topology.connects(from, to))
                 .fold(0, |mask, to| mask | 1 << to);
         }
+    }
+
+    /// Lets everything that replicas send from now on take very long, or as long as usual.
+    pub(crate) fn set_late(&mut self, is_late: bool) {
+        self.is_late = is_late;
     }
 
     /// Cuts a client off from these replicas, in one or both directions.
@@ -133,6 +148,10 @@ impl Network {
     pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind) -> Fate {
         if self.cut[from] >> to & 1 == 1 {
             return Fate::Lost;
+        }
+        if self.is_late {
+            let (low, high) = (nanos(LATE_MIN), nanos(LATE_MAX));
+            return Fate::Arrives(Duration::from_nanos(self.random.magnitude(low, high)), None);
         }
         if self.faults.lost_kind.is_some_and(|(lost, often)| lost == kind && self.random.strikes(often)) {
             return Fate::Lost;

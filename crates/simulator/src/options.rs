@@ -42,6 +42,8 @@ pub struct Scenario {
     pub turn_time: Duration,
     /// The longest an identity takes to become durable.
     pub save_time: Duration,
+    /// Within which time the members of the new group start.
+    pub start_time: Duration,
     /// How far a replica's clock runs too fast or too slow at most, in parts per million.
     pub clock_drift_ppm: u64,
     /// What the network does to messages.
@@ -84,6 +86,8 @@ pub struct NetworkFaults {
 pub struct Faults {
     /// The mean time between two crashes.
     pub crash: Option<Duration>,
+    /// How many crashes are tried while the group begins.
+    pub early_crashes: u64,
     /// The longest a crashed replica stays down.
     pub restart_max: Duration,
     /// The chance, in 65,536, that a crashed replica also loses its identity file.
@@ -124,6 +128,11 @@ impl Scenario {
                 Duration::ZERO
             },
             save_time: Duration::from_micros(random.magnitude(1, 100_000)),
+            start_time: if random.strikes(16_384) {
+                Duration::from_millis(random.magnitude(1, 3_000))
+            } else {
+                Duration::ZERO
+            },
             clock_drift_ppm: if random.strikes(16_384) { random.magnitude(1, 50_000) } else { 0 },
             network: NetworkFaults::draw(random),
             faults: Faults::draw(random),
@@ -180,6 +189,7 @@ impl Faults {
         };
         Self {
             crash: every(random, 49_152, 200, 20_000),
+            early_crashes: if random.strikes(16_384) { random.between(1, 8) } else { 0 },
             restart_max: Duration::from_millis(random.magnitude(1, 10_000)),
             wipe: u32::try_from(*random.pick(&[0, 0, 16_384, 49_152])).expect("below 2^16"),
             partition: every(random, 40_000, 200, 20_000),
@@ -208,7 +218,7 @@ fn draw_options(random: &mut Random) -> Options {
         reorder_bytes_max: bytes(random, 64),
         do_view_change_bytes_max: bytes(random, 64),
         start_view_bytes_max: bytes(random, 64),
-        transfer_bytes_max: bytes(random, 64),
+        transfer_bytes_max: 4 * bytes(random, 64),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),
         ..defaults
     }
@@ -228,7 +238,7 @@ fn draw_cluster_options(random: &mut Random, clients: u64, slots: u64) -> Cluste
 fn draw_client_options(random: &mut Random, slots: u64) -> ClientOptions {
     let defaults = ClientOptions::default();
     let request_timeout = if random.strikes(16_384) {
-        Duration::from_millis(random.magnitude(500, 5_000))
+        Duration::from_millis(random.magnitude(4_000, 10_000))
     } else {
         defaults.request_timeout
     };
@@ -252,7 +262,8 @@ mod tests {
     #[test]
     fn each_fault_is_on_in_some_seeds_and_off_in_others() {
         let scenarios: Vec<Scenario> = (0..200).map(scenario).collect();
-        let faults: [(&str, fn(&Scenario) -> bool); 9] = [
+        type Fault = (&'static str, fn(&Scenario) -> bool);
+        let faults: [Fault; 9] = [
             ("loss", |s| s.network.loss > 0),
             ("duplication", |s| s.network.duplication > 0),
             ("slow", |s| s.network.slow > 0),

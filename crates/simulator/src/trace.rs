@@ -153,9 +153,7 @@ mod tests {
     fn lines_carry_the_time_in_milliseconds() {
         let mut lines = Vec::new();
         let mut sink = |line: &str| lines.push(line.to_owned());
-        let mut trace = Trace::new(Some(&mut sink));
-        trace.line(Time(12_345_678), || "r1->r2 COMMIT v0 n1 k1".into());
-        drop(trace);
+        Trace::new(Some(&mut sink)).line(Time(12_345_678), || "r1->r2 COMMIT v0 n1 k1".into());
         assert_eq!(lines, ["12.345ms r1->r2 COMMIT v0 n1 k1"]);
     }
 }

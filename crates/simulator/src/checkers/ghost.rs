@@ -144,7 +144,8 @@ impl Ghost {
 }
 
 impl Purpose {
-    fn opens_a_session(&self) -> bool {
+    /// Whether a session is named after this operation.
+    pub(crate) fn opens_a_session(&self) -> bool {
         matches!(self, Self::Register | Self::Resume(_))
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn check(ghost: &Ghost, message: &ToClient) -> Checked {
         }
         ClientReply::Registered { session, .. } => {
             let by = ghost.committed(OpNumber(session.0));
-            let opened = by.is_some_and(|by| by.client == client && by.purpose == Purpose::Register);
+            // A late REGISTER of a client that has resumed since names the session it has now.
+            let opened = by.is_some_and(|by| by.client == client && by.purpose.opens_a_session());
             hold!(NAME, opened, "{from} names session {session} to client {client}, which did not open it");
         }
         ClientReply::Resumed { old, session, .. } => {
