@@ -12,17 +12,9 @@ use bytes::Bytes;
 impl<S: Service> Replica<S> {
     pub(super) fn on_client(&mut self, message: FromClient) {
         let client = message.client;
-<<<<<<< HEAD
         if message.cluster != self.cluster && message.cluster != ClusterId::default() {
             // Under our own name: the client sees that it is in the wrong place. A client that names none is new.
             return self.reply(client, ClientReply::Redirect { primary: self.primary_of(self.view) });
-=======
-        // No cluster is numbered 0: a client that knows none yet belongs to that of the first replica that answers.
-        if message.cluster != self.cluster && message.cluster != ClusterId::default() {
-            // Not ordered, not dropped: the header of any answer says whose cluster this is.
-            let primary = self.primary_of(self.view);
-            return self.reply(client, ClientReply::Redirect { primary });
->>>>>>> cli
         }
         if message.epoch > self.configuration.epoch() {
             return;
