@@ -32,10 +32,8 @@ fn directory_is_formatted_once_and_never_again() {
     assert_eq!(contents(&directory), identity, "the second format changed the directory");
 }
 
-fn contents(directory: &str) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+fn contents(directory: &str) -> Vec<u8> {
+    fs::read(std::path::Path::new(directory).join("identity")).unwrap()
 }
 
 #[test]
@@ -65,7 +63,9 @@ fn format_refuses_what_makes_no_group() {
 fn start_refuses_directories_it_cannot_trust() {
     let scratch = Scratch::new("startbad");
     let empty = scratch.path("empty");
-    assert_fails(&run(&["start", &empty]), 3, &["vr format", "vr start --cluster"]);
+    assert_fails(&run(&["start", &empty]), 3, &["does not exist", "vr format", "vr start --cluster"]);
+    fs::create_dir(&empty).unwrap();
+    assert_fails(&run(&["start", &empty]), 3, &["is empty", "vr format", "vr start --cluster"]);
     assert_fails(&run(&["start", "--cluster", "1", &empty]), 64, &["--replica", "next:"]);
 
     let file = scratch.path("file");
@@ -79,10 +79,14 @@ fn start_refuses_directories_it_cannot_trust() {
     let args = [&["start", "--cluster", "0x999"], &peers[..], &[&foreign]].concat();
     assert_fails(&run(&args), 3, &["cluster"]);
 
-    for entry in fs::read_dir(&foreign).unwrap() {
-        fs::write(entry.unwrap().path(), "rubbish").unwrap();
-    }
-    assert_fails(&run(&["start", &foreign]), 3, &["why:"]);
+    fs::write(scratch.0.join("foreign/identity"), "rubbish").unwrap();
+    assert_fails(&run(&["start", &foreign]), 3, &["damaged", "vr start --cluster"]);
+
+    let strange = scratch.path("strange");
+    fs::create_dir(&strange).unwrap();
+    fs::write(scratch.0.join("strange/photo.jpg"), "somebody's").unwrap();
+    assert_fails(&format(&strange, &[]), 3, &["photo.jpg"]);
+    assert_fails(&run(&["start", &strange]), 3, &["photo.jpg"]);
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct Options {
     pub suspect_jitter: Duration,
     /// How long a primary that hears no quorum goes on before it falls silent, so that others take over. Default 350 ms.
     pub abdicate_timeout: Duration,
+    /// How long a primary goes on while it is heard but nothing it has prepared is acknowledged, as when only large messages
+    /// vanish. Default 3 s: longer than the largest PREPARE takes on a slow network.
+    pub stall_timeout: Duration,
     /// How often STARTVIEWCHANGE, DOVIEWCHANGE and GETLOG are sent again. Default 100 ms.
     pub view_change_retry: Duration,
     /// How long a view change may take before the next view is tried. Default 300 ms, doubled by each failure.
@@ -77,6 +80,7 @@ impl Default for Options {
             suspect_timeout: Duration::from_millis(350),
             suspect_jitter: Duration::from_millis(50),
             abdicate_timeout: Duration::from_millis(350),
+            stall_timeout: Duration::from_secs(3),
             view_change_retry: Duration::from_millis(100),
             view_change_timeout: Duration::from_millis(300),
             view_change_timeout_max: Duration::from_secs(5),

@@ -2,6 +2,7 @@
 
 use super::Replica;
 use super::io::{Event, Ignored, Output};
+use super::plausible::is_plausible;
 use super::status::Status;
 use crate::message::{Body, Message, StaleIncarnation};
 use crate::numbers::{NodeId, Nonce};
@@ -19,6 +20,9 @@ impl<S: Service> Replica<S> {
         }
         if !self.configuration.contains(header.from) {
             return Err(self.foreign(header.from, Ignored::NotAMember));
+        }
+        if !is_plausible(message) {
+            return Err(Ignored::Malformed);
         }
         if matches!(message.body, Body::GetConfiguration) {
             return Ok(());
@@ -42,13 +46,17 @@ impl<S: Service> Replica<S> {
                 body,
                 Body::RecoveryResponse(_)
                     | Body::KnownIncarnation(_)
+                    | Body::AlsoRecovering(_)
                     | Body::StaleIncarnation(_)
                     | Body::NewState(_)
                     | Body::Recovery(_)
                     | Body::GetIncarnation(_)
                     | Body::Bootstrap(_)
             ),
-            _ => !matches!(body, Body::RecoveryResponse(_) | Body::KnownIncarnation(_) | Body::Founded(_)),
+            _ => !matches!(
+                body,
+                Body::RecoveryResponse(_) | Body::KnownIncarnation(_) | Body::AlsoRecovering(_) | Body::Founded(_)
+            ),
         };
         if admitted { Ok(()) } else { Err(Ignored::WrongStatus) }
     }
@@ -76,6 +84,7 @@ fn counts_incarnation(body: &Body) -> bool {
         body,
         Body::GetIncarnation(_)
             | Body::KnownIncarnation(_)
+            | Body::AlsoRecovering(_)
             | Body::StaleIncarnation(_)
             | Body::Bootstrap(_)
             | Body::Founded(_)

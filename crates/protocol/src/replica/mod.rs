@@ -9,6 +9,7 @@ mod execution;
 mod invariants;
 mod io;
 mod normal;
+mod plausible;
 mod primary;
 mod recovery;
 mod requests;
@@ -172,7 +173,8 @@ impl<S: Service> Replica<S> {
             Body::LogChunk(m) => self.on_log_chunk(header, m),
             Body::Recovery(m) => self.on_recovery(header, m),
             Body::RecoveryResponse(m) => self.on_recovery_response(header, m),
-            Body::GetIncarnation(m) => self.on_get_incarnation(header, m.nonce),
+            Body::GetIncarnation(m) => self.on_get_incarnation(header, m),
+            Body::AlsoRecovering(m) => self.on_also_recovering(header, m),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),
             Body::StaleIncarnation(m) => self.on_stale_incarnation(m),
             Body::Bootstrap(m) => self.on_bootstrap(header, &m),

@@ -56,7 +56,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            return self.answer_laggard(header);
+            return self.answer_laggard(header, false);
         }
         if header.view > self.view || !self.status.is_normal() {
             self.heard_started(header);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::io::Ignored;
+use super::plausible::WALL_CLOCK_MAX;
 use super::status::{Peer, Primary, Status};
 use crate::client_table::InFlight;
 use crate::log::{Entry, Request};
@@ -35,6 +36,7 @@ impl<S: Service> Replica<S> {
             queue_bytes: 0,
             heartbeat_at: now,
             heartbeat_sequence: 0,
+            progress_at: now,
             abdicated: false,
         });
         self.count_acknowledgements();
@@ -44,9 +46,12 @@ impl<S: Service> Replica<S> {
     pub(super) fn append(&mut self, request: Request) {
         let ballot = Ballot { epoch: self.configuration.epoch(), view: self.view };
         let stamp = Viewstamp { ballot, op: self.log.op().next() };
-        let timestamp = self.now.wall.max(self.log.head_timestamp().next());
+        let timestamp = self.now.wall.min(WALL_CLOCK_MAX).max(self.log.head_timestamp().next());
         let entry = Entry::new(self.log.head_hash(), stamp, timestamp, request);
         let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary orders requests") };
+        if self.log.op() == self.commit {
+            primary.progress_at = self.now.monotonic;
+        }
         primary.in_flight.appended(&entry);
         primary.pipeline_bytes += entry.size();
         self.log.append_verified(entry);
@@ -123,6 +128,7 @@ impl<S: Service> Replica<S> {
         let peer = primary.peers.get_mut(&header.from).expect("admitted members only");
         peer.heard_at = now;
         if op > peer.acked {
+            primary.progress_at = now;
             peer.acked = op;
             peer.sent = peer.sent.max(op);
             peer.retries = 0;
@@ -131,7 +137,7 @@ impl<S: Service> Replica<S> {
         } else if op == peer.sent {
             peer.retry_at = None;
         }
-        self.resume_if_quorum_heard();
+        self.resume_if_able();
         Ok(())
     }
 
@@ -155,7 +161,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn tick_primary(&mut self) {
         let now = self.now.monotonic;
         // Not only with the heartbeat: PREPAREs stand for heartbeats, so a busy primary would never look.
-        self.abdicate_unless_quorum_heard();
+        self.abdicate_unless_able();
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
         if now >= primary.heartbeat_at {
             self.heartbeat();
@@ -211,19 +217,26 @@ impl<S: Service> Replica<S> {
         heard + 1 >= self.configuration.quorum()
     }
 
-    /// V8: a primary that reaches the others but does not hear them would keep them from electing another for ever.
-    fn abdicate_unless_quorum_heard(&mut self) {
-        let hears_quorum = self.hears_quorum();
+    /// Whether something is prepared and nobody has acknowledged any more of it for long, heartbeats notwithstanding.
+    fn is_stalled(&self) -> bool {
+        let Status::Primary(primary) = &self.status else { return false };
+        self.log.op() > self.commit && self.now.monotonic.since(primary.progress_at) >= self.options.stall_timeout
+    }
+
+    /// V8: a primary that reaches the others but does not hear them, or reaches them with small messages only, would keep them
+    /// from electing another for ever.
+    fn abdicate_unless_able(&mut self) {
+        let is_able = self.hears_quorum() && !self.is_stalled();
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
-        if !hears_quorum {
+        if !is_able {
             primary.abdicated = true;
         }
     }
 
-    fn resume_if_quorum_heard(&mut self) {
-        let hears_quorum = self.hears_quorum();
+    fn resume_if_able(&mut self) {
+        let is_able = self.hears_quorum() && !self.is_stalled();
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
-        if primary.abdicated && hears_quorum {
+        if primary.abdicated && is_able {
             primary.abdicated = false;
             self.votes.withdraw(self.id);
         }

@@ -73,7 +73,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            return self.answer_laggard(header);
+            return self.answer_laggard(header, false);
         }
         if body.log_view >= header.view || body.commit > body.op || body.suffix.len() as u64 > body.op.0 {
             return Err(Ignored::Malformed);
@@ -218,9 +218,8 @@ impl<S: Service> Replica<S> {
 
     /// 4.2 step 3: the new log replaces the old one, and the view starts.
     fn start_view(&mut self, piece: Staged) {
-        let Status::ViewChange(ViewChange { building: Some(building), .. }) = &self.status else {
-            unreachable!("asked by status")
-        };
+        let Status::ViewChange(ViewChange { building, .. }) = &mut self.status else { unreachable!("asked by status") };
+        let building = building.take().expect("a log was chosen");
         let (op, head, commit, floor) = (building.op, building.head, building.commit, building.commit_floor);
         assert!(piece.op() == op && piece.head() == head, "the whole of the winning log");
         if commit > op || !self.keeps_committed(&piece) {

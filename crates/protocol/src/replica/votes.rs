@@ -114,11 +114,8 @@ impl<S: Service> Replica<S> {
 
     /// STARTVIEWCHANGE (4.2 steps 1 and 2).
     pub(super) fn on_start_view_change(&mut self, header: Header, m: StartViewChange) -> Result<(), Ignored> {
-        if m.candidate.0 == u64::MAX {
-            return Err(Ignored::Malformed);
-        }
         if m.candidate <= self.view {
-            return self.answer_laggard(header);
+            return self.answer_laggard(header, m.confirmed);
         }
         if m.confirmed {
             self.enter_view_change(m.candidate);
@@ -152,10 +149,12 @@ impl<S: Service> Replica<S> {
     }
 
     /// The sender is in a view change that is over, or in an older one (V3).
-    pub(super) fn answer_laggard(&mut self, header: Header) -> Result<(), Ignored> {
+    ///
+    /// Who confirms a view is still changing to it. If the primary cannot reach it, a backup has to tell it that the view began.
+    pub(super) fn answer_laggard(&mut self, header: Header, confirmed: bool) -> Result<(), Ignored> {
         match &self.status {
             Status::Primary(_) => self.send_start_view(header.from),
-            Status::Backup(_) if header.view < self.view => self.send(header.from, Body::ViewHint),
+            Status::Backup(_) if header.view < self.view || confirmed => self.send(header.from, Body::ViewHint),
             Status::ViewChange(_) if header.view < self.view => self.send_confirmed(Some(header.from)),
             _ => {}
         }

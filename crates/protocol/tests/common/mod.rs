@@ -31,6 +31,7 @@ impl Service for Journal {
     }
 }
 
+#[derive(Clone)]
 pub struct Group {
     pub configuration: Configuration,
     pub replicas: BTreeMap<NodeId, Replica<Journal>>,

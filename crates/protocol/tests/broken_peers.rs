@@ -1,0 +1,169 @@
+//! Whatever a peer sends, no replica panics: a message that contradicts itself, or that names numbers nobody ever reaches, is
+//! ignored, and counted. Peers are trusted not to lie about what they hold, but their bytes may be anything.
+
+mod common;
+
+use common::{CLUSTER, Group, ms};
+use viewstamped_protocol::crash_vector::CrashVector;
+use viewstamped_protocol::log::{Entry, Request};
+use viewstamped_protocol::message::*;
+use viewstamped_protocol::*;
+
+const NUMBERS: [u64; 6] = [0, 1, 2, u64::MAX / 2 - 1, u64::MAX - 1, u64::MAX];
+
+fn entry(number: u64) -> Entry {
+    let stamp = Viewstamp { ballot: Ballot::default(), op: OpNumber(number) };
+    let request = Request::Register { client: ClientId(9), slots: u32::MAX };
+    Entry::new(ChainHash(0), stamp, Timestamp(number), request)
+}
+
+/// One message of each kind, with `n` wherever a number goes.
+fn messages(n: u64) -> Vec<Body> {
+    let (op, view, hash, incarnation) = (OpNumber(n), ViewNumber(n), ChainHash(0), Incarnation(n));
+    let entries = vec![entry(n)];
+    let crash_vector: CrashVector = [(NodeId(0), incarnation), (NodeId(1), incarnation)].into_iter().collect();
+    let head = entries[0].hash;
+    let (previous, suffix, base) = (hash, entries.clone(), OpNumber(0));
+    let do_view_change = |log_view| DoViewChange {
+        log_view,
+        op,
+        commit: op,
+        base,
+        head,
+        previous,
+        suffix: suffix.clone(),
+        crash_vector: crash_vector.clone(),
+    };
+    let votes = vec![Vote { node: NodeId(1), incarnation }, Vote { node: NodeId(2), incarnation }];
+    let content = StateContent::Entries { after: op, previous, entries: entries.clone() };
+    let primary = Some(PrimaryState { op, commit: op, head, base });
+    vec![
+        Body::Prepare(Prepare { previous, entries: entries.clone(), commit: op }),
+        Body::Prepare(Prepare { previous, entries: Vec::new(), commit: op }),
+        Body::PrepareOk(PrepareOk { op }),
+        Body::Commit(Commit { commit: op, op, sequence: n, sent_at: Time(n) }),
+        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, executed: op }),
+        Body::StartViewChange(StartViewChange { candidate: view, votes, confirmed: false }),
+        Body::StartViewChange(StartViewChange { candidate: view, votes: Vec::new(), confirmed: true }),
+        Body::DoViewChange(do_view_change(ViewNumber(0))),
+        Body::DoViewChange(do_view_change(view)),
+        Body::DoViewChange(DoViewChange { suffix: Vec::new(), head: previous, ..do_view_change(ViewNumber(0)) }),
+        Body::StartView(StartView { op, commit: op, base, head, previous, suffix: suffix.clone() }),
+        Body::StartView(StartView { op, commit: op, base, head: previous, previous, suffix: Vec::new() }),
+        Body::GetState(GetState { target: view, from: op, head_op: op, head, bytes_max: u32::MAX }),
+        Body::NewState(NewState { content, op, commit: op }),
+        Body::NewState(NewState { content: StateContent::NeedCheckpoint { op, root: [0; 32] }, op, commit: op }),
+        Body::GetLog(GetLog { log_view: view, first: op, last: op, bytes_max: 0 }),
+        Body::LogChunk(LogChunk { log_view: view, after: op, previous, entries }),
+        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), checkpoint: op }),
+        Body::RecoveryResponse(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary }),
+        Body::GetIncarnation(GetIncarnation { nonce: Nonce(0) }),
+        Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
+        Body::StaleIncarnation(StaleIncarnation { known: incarnation, nonce: Nonce(1) }),
+        Body::Bootstrap(Bootstrap { instance: InstanceId(0), heard: Vec::new() }),
+        Body::Founded(Founded { founders: Vec::new() }),
+        Body::GetConfiguration,
+        Body::ViewHint,
+    ]
+}
+
+/// The group with replica 0 in each of the statuses.
+fn groups() -> Vec<Group> {
+    let (mut serving, session) = Group::serving(3);
+    serving.execute(0, session, 1, "a");
+    let mut changing = serving.clone();
+    changing.isolate(2);
+    changing.cut_between(0, 1);
+    changing.run_for(ms(500));
+    changing.heal();
+    changing.lossy = Some(|to, message| to != 0 && message.body.name() == "DOVIEWCHANGE");
+    changing.run_for(ms(500));
+    assert_eq!(changing.status(0), StatusName::ViewChange);
+    let mut backup = serving.clone();
+    backup.crash(0);
+    backup.run_for(ms(1_000));
+    backup.restart(0);
+    let mut recovering = backup.clone();
+    backup.run_for(ms(1_000));
+    recovering.isolate(0);
+    recovering.network.clear();
+    assert_eq!(recovering.status(0), StatusName::Recovering);
+    vec![Group::formatted(3), serving, changing, backup, recovering]
+}
+
+/// One absurd view in a VIEWHINT was remembered, and the next vote was for the view after it: 2^64. One absurd incarnation, one
+/// absurd timestamp: the same.
+#[test]
+fn no_message_makes_a_replica_panic() {
+    for group in groups() {
+        for n in NUMBERS {
+            for body in messages(n) {
+                for (view, incarnation) in [(n, 9), (3, n), (1, 9)] {
+                    let mut group = group.clone();
+                    let header = Header {
+                        cluster: CLUSTER,
+                        epoch: EpochNumber::ZERO,
+                        view: ViewNumber(view),
+                        from: NodeId(1),
+                        incarnation: Incarnation(incarnation),
+                    };
+                    group.input(0, Input::Message(Message { header, body: body.clone() }));
+                    group.isolate(0);
+                    group.run_for(ms(600));
+                }
+            }
+        }
+    }
+}
+
+/// r2 claims that more is committed than the winning log holds. r1 rightly refused to start the view, and then wanted to fetch
+/// the winning log from itself.
+#[test]
+fn a_false_commit_number_in_a_do_view_change_starts_no_view() {
+    let (mut group, session) = Group::serving(3);
+    group.crash(0);
+    group.run_for(ms(1_000));
+    assert_eq!(group.execute(1, session, 1, "a"), "a");
+    let body = DoViewChange {
+        log_view: ViewNumber(0),
+        op: OpNumber(100),
+        commit: OpNumber(100),
+        base: OpNumber(0),
+        head: ChainHash(1),
+        previous: ChainHash(1),
+        suffix: Vec::new(),
+        crash_vector: CrashVector::default(),
+    };
+    let header = Header {
+        cluster: CLUSTER,
+        epoch: EpochNumber::ZERO,
+        view: ViewNumber(4),
+        from: NodeId(2),
+        incarnation: Incarnation(1),
+    };
+    group.isolate(1);
+    group.input(1, Input::Message(Message { header, body: Body::DoViewChange(body) }));
+    group.run_for(ms(1_000));
+    assert_eq!((group.view(1), group.status(1)), (4, StatusName::ViewChange));
+    group.heal();
+    group.run_for(ms(3_000));
+    let primary = group.primary();
+    assert_eq!(group.execute(primary, session, 2, "b"), "ab", "a later view starts without the lie");
+}
+
+/// O2: a clock may be wrong by centuries, and then right again; the replicated clock goes on from where it was, for ever.
+#[test]
+fn the_wildest_wall_clock_stops_nobody() {
+    let (mut group, session) = Group::serving(3);
+    let right = group.now.wall;
+    group.now.wall = Timestamp(u64::MAX);
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+    assert_eq!(group.execute(0, session, 2, "b"), "ab");
+    group.now.wall = right;
+    group.crash(0);
+    group.run_for(ms(1_000));
+    assert_eq!(group.execute(1, session, 3, "c"), "abc");
+    let timestamps: Vec<_> =
+        group.replica(1).probe().log.iter_above(OpNumber(0)).map(|entry| entry.timestamp).collect();
+    assert!(timestamps.is_sorted_by(|earlier, later| earlier < later), "{timestamps:?}");
+}

@@ -1,0 +1,117 @@
+//! A primary that a quorum hears and that hears a quorum stays primary, whatever happens to the others (V7, L-STABLE); one that
+//! does not is replaced, however it fails (V8, L-COMMIT).
+
+mod common;
+
+use common::{Group, ms};
+use viewstamped_protocol::message::Body;
+use viewstamped_protocol::*;
+
+/// V7. r2 can send but does not hear the primary: it wants view changes for ever and drags nobody along.
+#[test]
+fn one_replica_that_does_not_hear_the_primary_changes_no_view() {
+    for size in [3, 5] {
+        let (mut group, session) = Group::serving(size);
+        group.isolate(2);
+        group.cut.retain(|(_, to)| *to == 2);
+        group.run_for(ms(10_000));
+        for id in 0..size {
+            assert_eq!((group.view(id), group.status(id)), (0, StatusName::Normal), "{size} replicas");
+        }
+        assert_eq!(group.execute(0, session, 1, "a"), "a");
+    }
+}
+
+/// r1 lost the primary for a moment and voted; it has long heard it again. Much later r2 loses the primary for a moment: it
+/// still knew r1's vote, passed it on with its own, and the healthy primary counted two.
+#[test]
+fn a_vote_that_has_lapsed_is_not_passed_on() {
+    let (mut group, _) = Group::serving(3);
+    group.cut_between(0, 1);
+    group.run_for(ms(1_000));
+    group.heal();
+    group.run_for(ms(60_000));
+    group.cut.insert((0, 2));
+    group.run_for(ms(2_000));
+    assert_eq!(group.view(0), 0, "one replica alone suspects the primary");
+}
+
+/// V8: a primary that can send but not hear falls silent, idle or busy, so that the others replace it.
+///
+/// One that kept preparing never noticed: PREPAREs stand for heartbeats, and only a heartbeat looked whether anyone answers.
+#[test]
+fn a_primary_that_hears_nobody_is_replaced_even_while_requests_keep_coming() {
+    for request_every_ms in [u64::MAX, 20] {
+        let (mut group, session) = Group::serving(3);
+        group.cut.extend([(1, 0), (2, 0)]);
+        for elapsed in 0..3_000 {
+            if elapsed % request_every_ms == request_every_ms - 1 {
+                group.submit_in(0, session, 0, elapsed, "x");
+            }
+            group.run_for(ms(1));
+        }
+        assert!(group.view(1) > 0, "a request every {request_every_ms} ms keeps a deaf primary in office");
+        assert_eq!(group.status(1), StatusName::Normal);
+        group.heal();
+        group.run_for(ms(2_000));
+        assert!(group.all_normal());
+    }
+}
+
+/// V8: everything small arrives, heartbeats and their acknowledgements included, but what is large does not: nothing commits,
+/// and nobody suspects a primary that is so well heard.
+#[test]
+fn a_primary_whose_large_messages_vanish_is_replaced() {
+    let (mut group, session) = Group::serving(3);
+    group.lossy = Some(|_, message| {
+        let carries_log = ["PREPARE", "NEWSTATE", "DOVIEWCHANGE", "STARTVIEW"];
+        message.header.from == NodeId(0) && carries_log.contains(&message.body.name())
+    });
+    group.submit(0, session, 1, "large");
+    group.run_for(ms(10_000));
+    let primary = group.primary();
+    assert_ne!(primary, 0, "others can do better");
+    assert_eq!(group.execute(primary, session, 2, "y"), "y", "what nobody else has is not part of the new view");
+}
+
+/// C10: RECOVERY proves that its sender has crashed, once. A copy that arrives after the sender has recovered and become
+/// primary proves nothing: it deposed a healthy primary.
+#[test]
+fn a_late_copy_of_a_recovery_deposes_nobody() {
+    let (mut group, _) = Group::serving(3);
+    group.crash(0);
+    group.restart(0);
+    let copies = group.hold(|_, message| matches!(message.body, Body::Recovery(_)));
+    assert_eq!(copies.len(), 2);
+    group.network.extend(copies.clone());
+    group.run_for(ms(1_000));
+    assert!(group.all_normal() && group.view(0) == 1, "replaced, and back");
+    for id in [1, 2] {
+        group.crash(id);
+        group.run_for(ms(1_000));
+        group.restart(id);
+        group.run_for(ms(1_000));
+    }
+    assert_eq!(group.primary(), 0, "the views have gone round");
+    let view = group.view(0);
+    group.network.extend(copies);
+    group.run_for(ms(1_000));
+    for id in 0..3 {
+        assert_eq!(group.view(id), view, "nothing has crashed since");
+    }
+}
+
+/// C10: nobody can recover from the primary of the latest view when that is the one that recovers: its RECOVERY is reason
+/// enough to replace it at once.
+#[test]
+fn a_recovering_primary_is_replaced_without_waiting_for_the_timeout() {
+    for size in [3, 5] {
+        let (mut group, _) = Group::serving(size);
+        group.crash(0);
+        group.restart(0);
+        group.run_for(ms(50));
+        assert_eq!(group.primary(), 1, "{size} replicas: sooner than any timeout");
+        group.run_for(ms(150));
+        assert!(group.all_normal(), "asked again, the new primary answers");
+    }
+}
