@@ -46,7 +46,7 @@ pub(crate) struct TransportFlags {
     /// The most messages of peers, and of clients, handled before outputs are written and timers looked at
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT.turn_messages_max)]
     turn_messages_max: usize,
-    /// How long handling messages may take before outputs are written and timers looked at
+    /// The longest time they are handled for before that
     #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.turn_time_max))]
     turn_time_max: Span,
     /// How long connecting to a peer may take
