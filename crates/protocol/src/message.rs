@@ -331,10 +331,12 @@ pub struct Founder {
 }
 
 /// A newly formatted node announces itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bootstrap {
     /// The instance minted when the sender was formatted.
     pub instance: InstanceId,
+    /// The members the sender has heard of, itself included, by node: a cluster begins when all have heard of the same.
+    pub heard: Vec<Founder>,
 }
 
 /// The cluster has begun, with these founders.
@@ -429,7 +431,7 @@ impl fmt::Display for Message {
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
             Body::StaleIncarnation(m) => write!(f, " {}", m.known),
-            Body::Bootstrap(m) => write!(f, " instance={:x}", m.instance.0 >> 112),
+            Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
             Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),
         }

@@ -60,7 +60,7 @@ fn messages(n: u64) -> Vec<Body> {
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0) }),
         Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
         Body::StaleIncarnation(StaleIncarnation { known: incarnation, nonce: Nonce(1) }),
-        Body::Bootstrap(Bootstrap { instance: InstanceId(0) }),
+        Body::Bootstrap(Bootstrap { instance: InstanceId(0), heard: Vec::new() }),
         Body::Founded(Founded { founders: Vec::new() }),
         Body::GetConfiguration,
         Body::ViewHint,

@@ -119,7 +119,10 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             out.put_u64_le(m.known.0);
             out.put_u128_le(m.nonce.0);
         }
-        Body::Bootstrap(m) => out.put_u128_le(m.instance.0),
+        Body::Bootstrap(m) => {
+            out.put_u128_le(m.instance.0);
+            put_founders(out, &m.heard);
+        }
         Body::Founded(m) => put_founders(out, &m.founders),
         Body::ConfigurationInfo(m) => encode_configuration_info(m, out),
         Body::GetConfiguration | Body::ViewHint => {}
@@ -220,7 +223,9 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             known: Incarnation(reader.number("incarnation known")?),
             nonce: nonce(reader)?,
         }),
-        Kind::Bootstrap => Body::Bootstrap(Bootstrap { instance: InstanceId(reader.u128("instance")?) }),
+        Kind::Bootstrap => {
+            Body::Bootstrap(Bootstrap { instance: InstanceId(reader.u128("instance")?), heard: founders(reader)? })
+        }
         Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
         Kind::GetConfiguration => Body::GetConfiguration,
         Kind::ConfigurationInfo => Body::ConfigurationInfo(decode_configuration_info(reader)?),

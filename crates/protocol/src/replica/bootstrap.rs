@@ -1,20 +1,27 @@
 //! The beginning of a cluster: view 0 starts only when all members were met, each newly formatted (docs/deviations.md, C6).
 //!
 //! The paper lets replicas start in view 0 with an empty log, and so cannot tell a new replica from one that lost its disk.
-//! Here every directory is formatted with a random instance number. The members exchange them, note them all as the
-//! *founders*, make that durable, and only then send their first protocol message. A member that was met but comes up later,
+//! Here every directory is formatted with a random instance number. The members exchange the numbers, and tell each other whom
+//! they have heard of. When a member knows that all have heard of the same instances, its own among them, it notes these as the
+//! *founders*, makes that durable, and only then sends its first protocol message. A member that was met but comes up later,
 //! still virgin, finds its own instance among the founders and is merely late; any other empty directory has to recover.
+//!
+//! To have heard of everybody is not enough: a member formatted a second time could meet one that never heard of its first
+//! life, and of the others only before they began; the two would begin the cluster once more.
 
 use super::Replica;
 use super::io::{Ignored, Output};
 use super::status::{Starting, Status};
 use crate::crash_vector::CrashVector;
 use crate::message::{Body, Bootstrap, Founded, Founder, Header};
-use crate::numbers::{Incarnation, InstanceId, ViewNumber};
+use crate::numbers::{Incarnation, NodeId, ViewNumber};
 use crate::service::Service;
 
 /// The incarnation of a replica that never lost its memory.
 const FIRST_INCARNATION: Incarnation = Incarnation(1);
+
+/// How often the members of a cluster that has not begun may be formatted again, before those that run have to be restarted.
+const REPLACED_MAX: usize = 64;
 
 impl<S: Service> Replica<S> {
     pub(super) fn enter_starting(&mut self) {
@@ -24,7 +31,7 @@ impl<S: Service> Replica<S> {
         self.status = Status::Starting(starting);
         self.status_changed();
         self.tick_starting();
-        self.found_if_complete();
+        self.found_if_agreed();
     }
 
     pub(super) fn tick_starting(&mut self) {
@@ -35,22 +42,45 @@ impl<S: Service> Replica<S> {
         }
         starting.retries += 1;
         starting.retry_at = now.after(super::recovery::retry_delay(&self.options, starting.retries));
-        self.broadcast(Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+        let body = self.bootstrap();
+        self.broadcast(body);
     }
 
-    pub(super) fn on_bootstrap(&mut self, header: Header, instance: InstanceId) -> Result<(), Ignored> {
+    fn bootstrap(&self) -> Body {
+        Body::Bootstrap(Bootstrap { instance: self.identity.instance, heard: self.members_heard() })
+    }
+
+    fn members_heard(&self) -> Vec<Founder> {
+        let Status::Starting(starting) = &self.status else { unreachable!("asked by status") };
+        starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance }).collect()
+    }
+
+    pub(super) fn on_bootstrap(&mut self, header: Header, m: Bootstrap) -> Result<(), Ignored> {
+        let me = Founder { node: self.id, instance: self.identity.instance };
         let Status::Starting(starting) = &mut self.status else {
             return self.answer_latecomer(header);
         };
-        if starting.saving {
+        if starting.saving || starting.replaced.contains(&m.instance) {
             return Err(Ignored::Duplicate);
         }
-        let known = starting.heard.insert(header.from, instance);
-        if known != Some(instance) {
-            // Whoever is new has not heard of us either.
-            self.send(header.from, Body::Bootstrap(Bootstrap { instance: self.identity.instance }));
+        let has_heard_of_me = m.heard.contains(&me);
+        let known = starting.heard.get(&header.from).copied();
+        if known != Some(m.instance) {
+            if starting.replaced.len() >= REPLACED_MAX {
+                return Err(Ignored::NoRoom);
+            }
+            starting.replaced.extend(known);
+            starting.heard.insert(header.from, m.instance);
         }
-        self.found_if_complete();
+        starting.reports.insert(header.from, m.heard);
+        if known != Some(m.instance) {
+            let body = self.bootstrap();
+            self.broadcast(body);
+        } else if !has_heard_of_me {
+            let body = self.bootstrap();
+            self.send(header.from, body);
+        }
+        self.found_if_agreed();
         Ok(())
     }
 
@@ -82,11 +112,12 @@ impl<S: Service> Replica<S> {
         Ok(())
     }
 
-    fn found_if_complete(&mut self) {
+    fn found_if_agreed(&mut self) {
         let Status::Starting(starting) = &self.status else { return };
-        if starting.heard.len() == self.configuration.len() {
-            let founders = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
-            self.save_founders(founders.collect());
+        let founders = self.members_heard();
+        let is_agreed = |id: &NodeId| *id == self.id || starting.reports.get(id) == Some(&founders);
+        if founders.len() == self.configuration.len() && starting.heard.keys().all(is_agreed) {
+            self.save_founders(founders);
         }
     }
 

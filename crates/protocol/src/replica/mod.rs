@@ -176,7 +176,7 @@ impl<S: Service> Replica<S> {
             Body::GetIncarnation(m) => self.on_get_incarnation(header, m.nonce),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),
             Body::StaleIncarnation(m) => self.on_stale_incarnation(m),
-            Body::Bootstrap(m) => self.on_bootstrap(header, m.instance),
+            Body::Bootstrap(m) => self.on_bootstrap(header, m),
             Body::Founded(m) => self.on_founded(m.founders),
             Body::GetConfiguration => self.on_get_configuration(header),
             Body::ConfigurationInfo(_) => Err(Ignored::Unasked),

@@ -193,11 +193,11 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::Unasked);
         }
         answers.insert(header.from, m.incarnation);
+        if self.identity.founders.is_empty() {
+            self.identity.founders = m.founders;
+        }
         if answers.len() >= quorum {
             let last = answers.values().max().copied().expect("not empty");
-            if self.identity.founders.is_empty() {
-                self.identity.founders = m.founders;
-            }
             self.save_incarnation(last.next());
         }
         Ok(())

@@ -1,12 +1,12 @@
 //! The status, each variant with the data it owns; leaving a status drops that data, so that nothing stale is counted later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::io::StatusName;
 use super::staged::Staged;
 use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
-use crate::message::{FromClient, Message, Prepare};
+use crate::message::{Founder, FromClient, Message, Prepare};
 use crate::numbers::{ChainHash, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 
 /// What a replica is doing.
@@ -28,6 +28,10 @@ pub(super) enum Status {
 pub(super) struct Starting {
     /// The members heard of, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
+    /// Instances that were formatted again since: never believed a second time.
+    pub replaced: BTreeSet<InstanceId>,
+    /// Whom each member has heard of, by its own latest word.
+    pub reports: BTreeMap<NodeId, Vec<Founder>>,
     /// The founders are known and being saved.
     pub saving: bool,
     pub retry_at: Time,

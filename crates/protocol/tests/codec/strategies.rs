@@ -214,7 +214,8 @@ fn recovery_body() -> impl Strategy<Value = Body> {
             Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders })
         }),
         (incarnation(), nonce()).prop_map(|(known, nonce)| Body::StaleIncarnation(StaleIncarnation { known, nonce })),
-        any::<u128>().prop_map(|instance| Body::Bootstrap(Bootstrap { instance: InstanceId(instance) })),
+        (any::<u128>(), founders())
+            .prop_map(|(instance, heard)| { Body::Bootstrap(Bootstrap { instance: InstanceId(instance), heard }) }),
         founders().prop_map(|founders| Body::Founded(Founded { founders })),
         Just(Body::GetConfiguration),
         (configuration(), options).prop_map(|(configuration, options)| {
