@@ -177,7 +177,7 @@ impl ClientTable {
         while self.sessions.len() >= options.sessions_max.max(1) as usize {
             self.evict_least_recent();
         }
-        let slots_granted = slots.clamp(1, options.slots_max);
+        let slots_granted = slots.clamp(1, options.slots_max.max(1));
         let number = SessionNumber(op.0);
         let session = Session { number, last_op: op, slots_granted, slots: Vec::new(), resumed: None };
         self.sessions.insert(client, session);
