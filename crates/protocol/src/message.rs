@@ -345,13 +345,12 @@ pub struct Founder {
     pub instance: InstanceId,
 }
 
-/// A newly formatted node announces itself, and whom it has heard.
+/// A newly formatted node announces itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bootstrap {
     /// The instance minted when the sender was formatted.
     pub instance: InstanceId,
-    /// The other members the sender has heard of, each with its instance. A member has met the sender only when it finds its
-    /// own instance here: a message meant for a directory that was lost since proves nothing.
+    /// The members the sender has heard of, itself included, by node: a cluster begins when all have heard of the same.
     pub heard: Vec<Founder>,
 }
 

@@ -76,7 +76,7 @@ fn groups() -> Vec<Group> {
     changing.cut_between(0, 1);
     changing.run_for(ms(500));
     changing.heal();
-    changing.lossy = Some(|to, message| to != 0 && message.body.name() == "DOVIEWCHANGE");
+    changing.lose(|to, message| to != 0 && message.body.name() == "DOVIEWCHANGE");
     changing.run_for(ms(500));
     assert_eq!(changing.status(0), StatusName::ViewChange);
     let mut backup = serving.clone();

@@ -177,7 +177,7 @@ impl<S: Service> Replica<S> {
             Body::AlsoRecovering(m) => self.on_also_recovering(header, m),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),
             Body::StaleIncarnation(m) => self.on_stale_incarnation(m),
-            Body::Bootstrap(m) => self.on_bootstrap(header, &m),
+            Body::Bootstrap(m) => self.on_bootstrap(header, m),
             Body::Founded(m) => self.on_founded(m.founders),
             Body::GetConfiguration => self.on_get_configuration(header),
             Body::ConfigurationInfo(_) => Err(Ignored::Unasked),

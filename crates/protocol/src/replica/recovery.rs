@@ -230,7 +230,8 @@ impl<S: Service> Replica<S> {
         else {
             return Err(Ignored::Unasked);
         };
-        if *nonce != m.nonce {
+        // An answer names the life it answers, so that not even a nonce used twice brings an old answer back (C2).
+        if *nonce != m.nonce || m.crash_vector.known(self.id) != self.incarnation {
             return Err(Ignored::Unasked);
         }
         let message = Message { header, body: Body::RecoveryResponse(m) };

@@ -6,7 +6,7 @@ use super::io::StatusName;
 use super::staged::Staged;
 use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
-use crate::message::{FromClient, Message, Prepare};
+use crate::message::{Founder, FromClient, Message, Prepare};
 use crate::numbers::{ChainHash, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 
 /// What a replica is doing.
@@ -26,10 +26,12 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starting {
-    /// The other members heard of, each with the instance it was formatted with.
+    /// The members heard of, this one included, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
-    /// Those of them that have heard of this replica's own instance.
-    pub met: BTreeSet<NodeId>,
+    /// Instances that were formatted again since: never believed a second time.
+    pub replaced: BTreeSet<InstanceId>,
+    /// Whom each member has heard of, by its own latest word.
+    pub reports: BTreeMap<NodeId, Vec<Founder>>,
     /// The founders are known and being saved.
     pub saving: bool,
     pub retry_at: Time,
