@@ -22,6 +22,10 @@ const LARGE_REPLIES_MAX: usize = 1_024;
 /// The largest result sent at all, 8 MiB: what fits a frame of any connection. A client is told that a larger one is lost.
 const RESULT_BYTES_MAX: usize = 8 << 20;
 
+/// How many slots sessions may have on average: the sessions of one cluster have at most `sessions_max` times as many slots in
+/// all, which bounds the table's memory. 210 MiB at default options, every slot used and every result of the small size.
+const SLOTS_PER_SESSION: usize = 64;
+
 /// The table of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTable {
@@ -29,6 +33,8 @@ pub struct ClientTable {
     /// Large results that are kept, by the op-number that produced them.
     large: BTreeMap<OpNumber, (ClientId, Slot)>,
     large_bytes: usize,
+    /// The slots granted to all sessions.
+    slots_granted: usize,
 }
 
 /// One client's session.
@@ -174,10 +180,13 @@ impl ClientTable {
         if let Some(reply) = self.registered(client) {
             return reply;
         }
-        while self.sessions.len() >= options.sessions_max.max(1) as usize {
+        let slots_granted = slots.clamp(1, options.slots_max.max(1));
+        let sessions_max = options.sessions_max.max(1) as usize;
+        let slots_max = sessions_max.saturating_mul(SLOTS_PER_SESSION).max(options.slots_max as usize);
+        while self.sessions.len() >= sessions_max || self.slots_granted + slots_granted as usize > slots_max {
             self.evict_least_recent();
         }
-        let slots_granted = slots.clamp(1, options.slots_max.max(1));
+        self.slots_granted += slots_granted as usize;
         let number = SessionNumber(op.0);
         let session = Session { number, last_op: op, slots_granted, slots: Vec::new(), resumed: None };
         self.sessions.insert(client, session);
@@ -189,6 +198,7 @@ impl ClientTable {
         let oldest = self.sessions.iter().min_by_key(|(client, session)| (session.last_op, **client));
         let client = *oldest.expect("more than the limit").0;
         let session = self.sessions.remove(&client).expect("just found");
+        self.slots_granted -= session.slots_granted as usize;
         for state in session.slots {
             if let Some(result) = state.result.filter(|result| result.len() > SMALL_REPLY_BYTES) {
                 self.large_bytes -= result.len();
@@ -371,6 +381,17 @@ mod tests {
         assert_eq!(retried, expected, "a retry of the same RESUME");
         let other = table.resume(OpNumber(5), ClientId(7), SessionNumber(1), Nonce(2));
         assert_eq!(other, ClientReply::NoSession { session: SessionNumber(1) }, "a late RESUME of an earlier life");
+    }
+
+    #[test]
+    fn sessions_are_evicted_when_all_slots_are_granted() {
+        let options = ClusterOptions { slots_max: 100, ..OPTIONS };
+        let mut table = ClientTable::default();
+        for client in 1..=2 {
+            table.register(OpNumber(client), ClientId(u128::from(client)), 100, &options);
+        }
+        assert_eq!((table.len(), table.slots_granted), (1, 100), "2 sessions may have 128 slots in all");
+        assert!(table.registered(ClientId(2)).is_some());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Group, ms};
-use viewstamped_protocol::StatusName;
+use common::{CLUSTER, Group, ms};
+use viewstamped_protocol::message::{ClientReply, ClientRequest};
+use viewstamped_protocol::*;
 
 #[test]
 fn a_new_group_serves() {
@@ -73,4 +74,20 @@ fn all_replicas_down_at_once_is_a_refusal_to_serve() {
             "it says that nobody remembers"
         );
     }
+}
+
+#[test]
+fn client_learns_whose_cluster_this_is_and_nothing_of_another_cluster_is_ordered() {
+    let (mut group, _) = Group::serving(3);
+    let mut register = |cluster| {
+        group.replies.clear();
+        let body = ClientRequest::Register { slots: 1 };
+        let message = FromClient { cluster, epoch: EpochNumber::ZERO, client: ClientId(43), body };
+        group.input(0, Input::Client(message));
+        group.settle();
+        let reply = group.replies.pop().expect("every client is answered");
+        (reply.header.cluster, matches!(reply.body, ClientReply::Registered { .. }))
+    };
+    assert_eq!(register(ClusterId(8)), (CLUSTER, false));
+    assert_eq!(register(ClusterId::default()), (CLUSTER, true));
 }

@@ -9,10 +9,22 @@ mod script;
 use script::Script;
 use viewstamped_protocol::StatusName;
 
-/// What was acknowledged is there at every replica after the network has healed.
+/// No view has started without what was acknowledged, and after the network has healed it is there at every replica.
 #[track_caller]
 fn assert_survives(mut script: Script, operation: &str) {
     let was_answered = script.is_answered();
+    let (committed, hash) = {
+        let r0 = script.group.replica(0).probe();
+        (r0.commit, r0.log.hash_at(r0.commit).expect("in the log"))
+    };
+    for replica in script.group.replicas.values().map(|replica| replica.probe()) {
+        let started_later = replica.status == StatusName::Normal && replica.view.0 > 0;
+        assert!(
+            !was_answered || !started_later || replica.log.matches(committed, hash),
+            "{} has started without {committed}, which the client was told is done",
+            replica.view
+        );
+    }
     for journal in script.heal() {
         assert!(
             !was_answered || journal == operation,

@@ -76,7 +76,7 @@ pub enum Event {
         /// The view now.
         view: ViewNumber,
     },
-    /// So many members recover at once that nobody has the state. Nothing is served until an operator acts.
+    /// So many members recover at once that too few remember. Nothing is served until an operator acts.
     QuorumLost {
         /// The members known to be recovering, this one included.
         recovering: Vec<NodeId>,

@@ -12,7 +12,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn enter_normal(&mut self) {
         self.log_view = self.view;
         self.heard_view = self.heard_view.max(self.view);
-        // What an earlier view prepared above this log has no place in this view.
+        // What was heard of an older view's log may never have survived.
         self.heard_op = self.log.op();
         self.transfer = None;
         self.votes.clear();
@@ -56,8 +56,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            self.tell_of_later_view(header.from);
-            return Err(Ignored::OlderView);
+            return self.answer_laggard(header, false);
         }
         if header.view > self.view || !self.status.is_normal() {
             self.heard_started(header);
@@ -196,17 +195,19 @@ impl<S: Service> Replica<S> {
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if now >= backup.suspect_at && now >= backup.vote_at {
             backup.vote_at = now.after(self.options.view_change_retry);
-            self.follow_through_another();
             self.vote();
+            self.catch_up_from_a_backup();
         }
     }
 
-    /// V9: the primary may be cut off from this replica alone. Others that hear it have what it sends, and nobody else would
-    /// tell this one that there is anything to ask for.
-    fn follow_through_another(&mut self) {
-        let others = self.others();
-        let place = self.random.below(others.len() as u64);
-        let source = others[usize::try_from(place).expect("below len")];
-        self.start_transfer(self.view, source);
+    /// V9: one that cannot hear the primary, while the others can, is fed by the others.
+    fn catch_up_from_a_backup(&mut self) {
+        let primary = self.primary_of(self.view);
+        let mut backups = self.others();
+        backups.retain(|id| *id != primary);
+        let place = usize::try_from(self.random.below(backups.len() as u64)).expect("below a length");
+        if let (Status::Backup(_), Some(source)) = (&self.status, backups.get(place)) {
+            self.start_transfer(self.view, *source);
+        }
     }
 }

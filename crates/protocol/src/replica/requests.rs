@@ -5,16 +5,20 @@ use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
-use crate::numbers::{ClientId, RequestNumber, SessionNumber, Slot};
+use crate::numbers::{ClientId, ClusterId, RequestNumber, SessionNumber, Slot};
 use crate::service::Service;
 use bytes::Bytes;
 
 impl<S: Service> Replica<S> {
     pub(super) fn on_client(&mut self, message: FromClient) {
-        if message.cluster != self.cluster || message.epoch > self.configuration.epoch() {
+        let client = message.client;
+        if message.cluster != self.cluster && message.cluster != ClusterId::default() {
+            // Under our own name: the client sees that it is in the wrong place. A client that names none is new.
+            return self.reply(client, ClientReply::Redirect { primary: self.primary_of(self.view) });
+        }
+        if message.epoch > self.configuration.epoch() {
             return;
         }
-        let client = message.client;
         if let Some(reason) = self.not_serving() {
             return self.reply(client, ClientReply::NotServing { reason });
         }

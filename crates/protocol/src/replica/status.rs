@@ -26,7 +26,7 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starting {
-    /// The members heard of, each with the instance it was formatted with.
+    /// The members heard of, itself included, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
     /// Instances that were formatted again since: never believed a second time.
     pub replaced: BTreeSet<InstanceId>,
@@ -122,9 +122,12 @@ pub(super) struct Recovering {
     pub stage: RecoveryStage,
     pub retry_at: Time,
     pub retries: u32,
-    /// Other members that are recovering, and when they were heard last.
-    pub also_recovering: BTreeMap<NodeId, Time>,
-    pub reported_lost: bool,
+    /// Members that answered this attempt by saying that they are recovering themselves.
+    pub also_recovering: BTreeSet<NodeId>,
+    /// Those who answered the attempt before in that way.
+    pub also_recovering_before: BTreeSet<NodeId>,
+    /// So many did both times that too few are left who remember.
+    pub quorum_lost: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -18,11 +18,11 @@ use crate::service::Service;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Votes {
     candidate: ViewNumber,
-    votes: BTreeMap<NodeId, Ballot>,
+    votes: BTreeMap<NodeId, Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Ballot {
+struct Held {
     incarnation: Incarnation,
     heard_at: Time,
     /// Heard from the voter itself. Only such votes are passed on, or two replicas would keep a stale one alive between them.
@@ -53,18 +53,18 @@ impl Votes {
             return false;
         }
         let is_new = direct && !known.is_some_and(|known| known.direct);
-        self.votes.insert(vote.node, Ballot { incarnation: vote.incarnation, heard_at, direct });
+        self.votes.insert(vote.node, Held { incarnation: vote.incarnation, heard_at, direct });
         is_new
     }
 
     /// A voter that still wants the view change says so again; what is not repeated lapses.
     fn expire(&mut self, now: Time, lifetime: Duration) {
-        self.votes.retain(|_, ballot| now.since(ballot.heard_at) < lifetime);
+        self.votes.retain(|_, held| now.since(held.heard_at) < lifetime);
     }
 
     fn list(&self, direct_only: bool) -> Vec<Vote> {
-        let wanted = self.votes.iter().filter(|(_, ballot)| ballot.direct || !direct_only);
-        wanted.map(|(node, ballot)| Vote { node: *node, incarnation: ballot.incarnation }).collect()
+        let wanted = self.votes.iter().filter(|(_, held)| held.direct || !direct_only);
+        wanted.map(|(node, held)| Vote { node: *node, incarnation: held.incarnation }).collect()
     }
 }
 
@@ -151,11 +151,11 @@ impl<S: Service> Replica<S> {
     /// The sender is in a view change that is over, or in an older one (V3).
     ///
     /// Who confirms a view is still changing to it. If the primary cannot reach it, a backup has to tell it that the view began.
-    fn answer_laggard(&mut self, header: Header, confirmed: bool) -> Result<(), Ignored> {
+    pub(super) fn answer_laggard(&mut self, header: Header, confirmed: bool) -> Result<(), Ignored> {
         match &self.status {
             Status::Primary(_) => self.send_start_view(header.from),
             Status::Backup(_) if header.view < self.view || confirmed => self.send(header.from, Body::ViewHint),
-            Status::ViewChange(_) if header.view < self.view => self.tell_of_later_view(header.from),
+            Status::ViewChange(_) if header.view < self.view => self.send_confirmed(Some(header.from)),
             _ => {}
         }
         Err(Ignored::OlderView)

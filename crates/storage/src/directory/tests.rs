@@ -200,7 +200,12 @@ fn an_identity_that_cannot_be_read_is_not_taken_for_an_empty_directory() {
     // A directory in place of the file: even root cannot read it.
     fs::create_dir(scratch.file(IDENTITY)).unwrap();
     let error = scratch.load().unwrap_err();
-    assert!(matches!(error, DirectoryError::Io { .. }), "{error}");
+    assert!(matches!(error, DirectoryError::Io { action: "read", .. }), "{error}");
+    // A link to itself: even root cannot open it.
+    fs::remove_dir(scratch.file(IDENTITY)).unwrap();
+    std::os::unix::fs::symlink(IDENTITY, scratch.file(IDENTITY)).unwrap();
+    let error = scratch.load().unwrap_err();
+    assert!(matches!(error, DirectoryError::Io { action: "open", .. }), "{error}");
 }
 
 #[test]

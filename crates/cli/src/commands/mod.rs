@@ -1,0 +1,42 @@
+//! The commands, one file each.
+
+mod bench;
+mod dev;
+mod format;
+mod kv;
+mod simulate;
+mod start;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::failure::Outcome;
+
+/// What `vr` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Dev(dev::Dev),
+    Format(format::Format),
+    Start(Box<start::Start>),
+    Status(status::Status),
+    Kv(kv::Kv),
+    Bench(bench::Bench),
+    Simulate(simulate::Simulate),
+}
+
+impl Command {
+    /// Runs the command; `config` is the settings file, which `vr dev` hands to its replicas.
+    pub(crate) async fn run(self, config: Option<PathBuf>) -> Outcome {
+        match self {
+            Self::Dev(dev) => dev.run(config).await,
+            Self::Format(format) => format.run(),
+            Self::Start(start) => start.run().await,
+            Self::Status(status) => status.run().await,
+            Self::Kv(kv) => kv.run().await,
+            Self::Bench(bench) => bench.run().await,
+            Self::Simulate(simulate) => simulate.run(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! I-EXEC-ONCE and I-STATE: every replica executes what was decided, in order, once, and it does the same everywhere.
+
+use viewstamped_protocol::{NodeId, OpNumber};
+
+use crate::checkers::{Checked, Ghost, Seen, hold};
+use crate::observed::UpCall;
+
+const ONCE: &str = "I-EXEC-ONCE";
+const SAME: &str = "I-STATE";
+
+/// How far each replica's present memory has executed.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    executed: Vec<OpNumber>,
+}
+
+impl Execution {
+    pub(crate) fn new(members: usize) -> Self {
+        Self { executed: vec![OpNumber::ZERO; members] }
+    }
+
+    /// Checks the up-calls of one step against the executed op-number before and after it.
+    pub(crate) fn check(
+        &mut self,
+        place: usize,
+        before: Option<&Seen>,
+        now: &Seen,
+        calls: &[UpCall],
+        ghost: &mut Ghost,
+    ) -> Checked {
+        let continues = before.is_some_and(|before| now.continues(before));
+        let from = if continues { self.executed[place] } else { OpNumber::ZERO };
+        self.executed[place] = now.executed;
+        let id = now.id;
+        hold!(ONCE, now.executed >= from, "{id} went back from {from} executed to {}", now.executed);
+        let mut calls = calls.iter().peekable();
+        for op in from.next().0..=now.executed.0 {
+            let op = OpNumber(op);
+            let effect = calls.next_if(|call| call.op == op).copied();
+            check_effect(id, op, effect, ghost)?;
+        }
+        let extra = calls.next();
+        hold!(ONCE, extra.is_none(), "{id} made the up-call for {} out of turn", extra.expect("checked").op);
+        Ok(())
+    }
+}
+
+/// Compares what executing `op` did with what it did elsewhere; the first execution counts.
+fn check_effect(id: NodeId, op: OpNumber, effect: Option<UpCall>, ghost: &mut Ghost) -> Checked {
+    let Some(known) = ghost.effect(op) else { return ghost.execute(effect) };
+    if *known == effect {
+        return Ok(());
+    }
+    let what = match (known, effect) {
+        (Some(known), Some(call)) if known.reply != call.reply => "answered differently",
+        (Some(known), Some(call)) if known.root != call.root => "left another state behind",
+        (Some(_), Some(_)) => "saw another client or another clock",
+        (Some(_), None) => "did nothing",
+        (None, _) => "called the service",
+    };
+    hold!(SAME, false, "executing {op} at {id} {what}, unlike at the first replica that did");
+    Ok(())
+}

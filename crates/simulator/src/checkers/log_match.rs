@@ -1,0 +1,51 @@
+//! I-LOGMATCH: one viewstamp, one prefix. A view gives an op-number to one entry only, on top of one log only.
+
+use viewstamped_protocol::log::Log;
+use viewstamped_protocol::{ChainHash, NodeId, OpNumber, ViewNumber};
+
+use crate::checkers::{Checked, hold};
+
+const NAME: &str = "I-LOGMATCH";
+
+/// All entries ever seen in any log.
+#[derive(Debug, Default)]
+pub(crate) struct LogMatch {
+    /// By op-number: the view that assigned it, and the chain hash up to the entry.
+    entries: Vec<Vec<(ViewNumber, ChainHash)>>,
+}
+
+impl LogMatch {
+    /// Checks the entries of a log from the top, down to the first that was checked before: what lies below is then equal too.
+    pub(crate) fn check(&mut self, id: NodeId, log: &Log) -> Checked {
+        let top = usize::try_from(log.op().0).expect("fits memory");
+        if self.entries.len() <= top {
+            self.entries.resize_with(top + 1, Vec::new);
+        }
+        let mut op = log.op();
+        while let Some(entry) = log.entry(op) {
+            let view = entry.stamp.ballot.view;
+            let known = &mut self.entries[usize::try_from(op.0).expect("at most top")];
+            if let Some((_, hash)) = known.iter().find(|(of, _)| *of == view) {
+                hold!(
+                    NAME,
+                    *hash == entry.hash,
+                    "{id} holds another entry or another prefix at {op}@{view} than was seen before"
+                );
+                return Ok(());
+            }
+            known.push((view, entry.hash));
+            hold!(NAME, entry.op() == op, "{id} holds the entry of {} at {op}", entry.op());
+            check_order(id, log, op)?;
+            op = op.previous();
+        }
+        Ok(())
+    }
+}
+
+/// An entry never has an older view or an older timestamp than the one below it.
+fn check_order(id: NodeId, log: &Log, op: OpNumber) -> Checked {
+    let (Some(below), Some(entry)) = (log.entry(op.previous()), log.entry(op)) else { return Ok(()) };
+    hold!(NAME, entry.stamp.ballot >= below.stamp.ballot, "{id} holds {entry} above {below}");
+    hold!(NAME, entry.timestamp > below.timestamp, "at {id} the replicated clock stands still from {below} to {entry}");
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The checkers: omniscient, always on, after every step. Each file names the invariant it holds the group to.
+//!
+//! They see every replica from inside, every message when it is sent, and a ghost history that no crash erases.
+
+mod durability;
+mod execution;
+mod ghost;
+mod limits;
+mod log_match;
+mod prefix;
+mod primary;
+mod promise;
+mod quorum;
+mod replies;
+mod view_order;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use viewstamped_protocol::message::{Body, ToClient};
+use viewstamped_protocol::replica::Probe;
+use viewstamped_protocol::{
+    ChainHash, Configuration, Incarnation, Message, NodeId, OpNumber, Options, StatusName, ViewNumber,
+};
+
+use crate::history::History;
+use crate::observed::{UpCall, digest_of};
+pub(crate) use ghost::Ghost;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The name of the invariant.
+    pub checker: &'static str,
+    /// What is wrong, in one sentence.
+    pub sentence: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.sentence)
+    }
+}
+
+/// What a checker says.
+pub(crate) type Checked = Result<(), Violation>;
+
+/// Fails with the violation of the invariant `$checker` unless `$holds`.
+macro_rules! hold {
+    ($checker:expr, $holds:expr, $($sentence:tt)+) => {
+        if !$holds {
+            return Err($crate::checkers::Violation { checker: $checker, sentence: format!($($sentence)+) });
+        }
+    };
+}
+pub(crate) use hold;
+
+/// Where the checkers find the replicas.
+pub(crate) trait Replicas {
+    /// The inside of the replica at this place of the configuration; `None` while it is down.
+    fn probe(&self, place: usize) -> Option<Probe<'_>>;
+}
+
+/// What was last seen of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// How often its process has started.
+    pub(crate) boot: u32,
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) status: StatusName,
+    pub(crate) view: ViewNumber,
+    pub(crate) log_view: ViewNumber,
+    pub(crate) op: OpNumber,
+    pub(crate) head: ChainHash,
+    pub(crate) commit: OpNumber,
+    pub(crate) executed: OpNumber,
+}
+
+impl Seen {
+    fn of(boot: u32, probe: &Probe<'_>) -> Self {
+        Self {
+            boot,
+            id: probe.id,
+            incarnation: probe.incarnation,
+            status: probe.status,
+            view: probe.view,
+            log_view: probe.log_view,
+            op: probe.log.op(),
+            head: probe.log.head_hash(),
+            commit: probe.commit,
+            executed: probe.executed,
+        }
+    }
+
+    /// Whether nothing was forgotten in between: the same process, in the same incarnation.
+    pub(crate) fn continues(&self, earlier: &Self) -> bool {
+        (self.boot, self.incarnation) == (earlier.boot, earlier.incarnation)
+    }
+
+    /// Whether the replica takes part in the protocol, so that its log counts.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.status, StatusName::Normal | StatusName::ViewChange)
+    }
+}
+
+/// All checkers of one group.
+#[derive(Debug)]
+pub(crate) struct Checkers {
+    configuration: Configuration,
+    ghost: Ghost,
+    seen: Vec<Option<Seen>>,
+    durability: durability::Durability,
+    execution: execution::Execution,
+    limits: limits::Limits,
+    log_match: log_match::LogMatch,
+    primary: primary::Primary,
+    promise: promise::Promise,
+    quorum: quorum::Quorum,
+}
+
+impl Checkers {
+    /// Checkers for a group that has not begun.
+    pub(crate) fn new(configuration: &Configuration, options: Vec<Options>) -> Self {
+        let members = configuration.len();
+        Self {
+            configuration: configuration.clone(),
+            ghost: Ghost::default(),
+            seen: vec![None; members],
+            durability: durability::Durability::new(configuration.clone()),
+            execution: execution::Execution::new(members),
+            limits: limits::Limits::new(options),
+            log_match: log_match::LogMatch::default(),
+            primary: primary::Primary::default(),
+            promise: promise::Promise::new(members),
+            quorum: quorum::Quorum::new(configuration.clone()),
+        }
+    }
+
+    /// What all replicas together have decided and done so far.
+    pub(crate) fn ghost(&self) -> &Ghost {
+        &self.ghost
+    }
+
+    /// What was last seen of the replica at `place`; `None` while it is down.
+    pub(crate) fn seen(&self, place: usize) -> Option<&Seen> {
+        self.seen[place].as_ref()
+    }
+
+    /// Checks everything about the replica at `place` after a step; `calls` are the up-calls it made.
+    pub(crate) fn stepped(&mut self, place: usize, boot: u32, replicas: &dyn Replicas, calls: &[UpCall]) -> Checked {
+        let probe = replicas.probe(place).expect("a replica that stepped is up");
+        let now = Seen::of(boot, &probe);
+        let before = self.seen[place];
+        if before == Some(now) && calls.is_empty() {
+            return Ok(());
+        }
+        let committed_before = self.ghost.head();
+        view_order::check(before.as_ref(), &now)?;
+        self.primary.check(&self.configuration, &probe)?;
+        if before.is_none_or(|before| before.head != now.head) {
+            self.log_match.check(probe.id, probe.log)?;
+        }
+        self.limits.check(place, &probe)?;
+        prefix::check(&self.configuration, &mut self.ghost, &probe)?;
+        self.quorum.check(&self.ghost, committed_before, place, &probe)?;
+        self.execution.check(place, before.as_ref(), &now, calls, &mut self.ghost)?;
+        self.seen[place] = Some(now);
+        self.durability.stepped(place, &now, committed_before, replicas, &self.ghost)
+    }
+
+    /// Notes that the replica at `place` has crashed.
+    pub(crate) fn crashed(&mut self, place: usize) {
+        self.seen[place] = None;
+        self.durability.crashed(place);
+    }
+
+    /// Checks a message the replica at `place` sends to peers.
+    pub(crate) fn sent(&mut self, place: usize, message: &Message, replicas: &dyn Replicas) -> Checked {
+        match &message.body {
+            Body::PrepareOk(ok) => {
+                self.promise.acknowledged(place, &message.header)?;
+                self.quorum.acknowledged(place, message.header.view, ok.op);
+            }
+            Body::CommitAck(ack) => self.quorum.acknowledged(place, message.header.view, ack.op),
+            Body::Prepare(_) | Body::Commit(_) | Body::StartView(_) => {
+                primary::check_sender(&self.configuration, &message.header)?;
+                self.limits.check_message(place, message)?;
+            }
+            Body::DoViewChange(promised) => {
+                self.limits.check_message(place, message)?;
+                self.promise.promised(place, &message.header, promised)?;
+                let probe = replicas.probe(place).expect("a sender is up");
+                self.durability.promised(place, &message.header, promised, &probe, &self.ghost);
+                self.durability.check(replicas, &self.ghost)?;
+            }
+            Body::NewState(_) | Body::LogChunk(_) => self.limits.check_message(place, message)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks an answer a replica gives to a client.
+    pub(crate) fn answered(&self, message: &ToClient) -> Checked {
+        replies::check(&self.ghost, message)
+    }
+}
+
+/// Finds the place in the order of operations of every request, also of those whose clients were never answered.
+///
+/// I-EXACTLY-ONCE from end to end: nothing is executed more often than clients asked for it.
+pub(crate) fn locate(history: &mut History, ghost: &Ghost) -> Checked {
+    let mut asked: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (number, invocation) in history.invocations().iter().enumerate().rev() {
+        asked.entry(digest_of(&invocation.payload)).or_default().push(number);
+    }
+    let mut answered: BTreeMap<OpNumber, usize> = BTreeMap::new();
+    for (number, invocation) in history.invocations().iter().enumerate() {
+        if let Some(op) = invocation.op {
+            answered.insert(op, number);
+        }
+    }
+    for call in ghost.calls() {
+        let by_payload = asked.entry(call.payload).or_default();
+        let place = match answered.get(&call.op) {
+            Some(number) => by_payload.iter().position(|other| other == number),
+            None => by_payload.iter().rposition(|number| history.invocations()[*number].op.is_none()),
+        };
+        let Some(place) = place else {
+            let sentence = format!("{} was executed more often than its client asked for it", call.op);
+            return Err(Violation { checker: "I-EXACTLY-ONCE", sentence });
+        };
+        let number = by_payload.remove(place);
+        history.locate(number, call.op);
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! I-PROMISE: a DOVIEWCHANGE is a promise to have left all earlier views, and a replica makes it only once.
+
+use viewstamped_protocol::message::{DoViewChange, Header};
+use viewstamped_protocol::{ChainHash, Incarnation, OpNumber, ViewNumber};
+
+use crate::checkers::{Checked, hold};
+
+const NAME: &str = "I-PROMISE";
+
+/// The latest promise of each replica.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    latest: Vec<Option<Promised>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promised {
+    incarnation: Incarnation,
+    view: ViewNumber,
+    log_view: ViewNumber,
+    op: OpNumber,
+    head: ChainHash,
+}
+
+impl Promise {
+    pub(crate) fn new(members: usize) -> Self {
+        Self { latest: vec![None; members] }
+    }
+
+    /// Checks and notes a DOVIEWCHANGE when it is sent.
+    pub(crate) fn promised(&mut self, place: usize, header: &Header, message: &DoViewChange) -> Checked {
+        let now = Promised {
+            incarnation: header.incarnation,
+            view: header.view,
+            log_view: message.log_view,
+            op: message.op,
+            head: message.head,
+        };
+        let before = self.latest[place].replace(now).filter(|before| before.incarnation == now.incarnation);
+        if let Some(before) = before {
+            let (id, view) = (header.from, header.view);
+            hold!(NAME, view >= before.view, "{id} promised {} and then {view}", before.view);
+            hold!(
+                NAME,
+                view > before.view || before == now,
+                "{id} promised two logs for {view}: {} and {}",
+                before.op,
+                now.op
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks a PREPAREOK when it is sent.
+    pub(crate) fn acknowledged(&self, place: usize, header: &Header) -> Checked {
+        let promised = self.latest[place].filter(|promised| promised.incarnation == header.incarnation);
+        let kept = promised.is_none_or(|promised| promised.view <= header.view);
+        hold!(NAME, kept, "{} acknowledged in {} after it had promised a later view", header.from, header.view);
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! What breaks, when, and how it is mended: never more than the group tolerates at once.
+
+use std::time::Duration;
+
+use viewstamped_protocol::{ClientId, InstanceId};
+
+use crate::checkers::Checked;
+use crate::cluster::Restart;
+use crate::coverage::Mark;
+use crate::machine::Trap;
+use crate::message_kind::Kind;
+use crate::network::Topology;
+use crate::random::{Draw, nanos};
+use crate::simulation::{Event, Simulation};
+use crate::workload::Workload;
+
+/// Messages after which a crash hurts most: promises, acknowledgements, and what others rely on.
+const CRUCIAL: [Kind; 8] = [
+    Kind::Prepare,
+    Kind::PrepareOk,
+    Kind::StartViewChange,
+    Kind::DoViewChange,
+    Kind::DoViewChange,
+    Kind::StartView,
+    Kind::Recovery,
+    Kind::RecoveryResponse,
+];
+
+/// Something breaks, or is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A replica crashes, now or at a chosen moment soon.
+    Crash,
+    /// A crashed replica starts again.
+    Restart { place: usize, boot: u32 },
+    /// The links between replicas take another shape.
+    Partition,
+    /// The links between replicas are whole again, unless they have changed since.
+    Whole { serial: u64 },
+    /// A replica stops for a while.
+    Pause,
+    /// A paused replica goes on.
+    Resume { place: usize, boot: u32 },
+    /// A client crashes and starts again.
+    ClientCrash,
+    /// A client is cut off from some replicas.
+    ClientCut,
+    /// A client reaches everybody again.
+    ClientWhole { client: usize },
+    /// A wall clock jumps.
+    ClockJump,
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Schedules the first of each kind of fault that this run knows.
+    pub(crate) fn schedule_faults(&mut self) {
+        for fault in
+            [Fault::Crash, Fault::Partition, Fault::Pause, Fault::ClientCrash, Fault::ClientCut, Fault::ClockJump]
+        {
+            self.schedule_next(fault);
+        }
+    }
+
+    /// Schedules the next fault of this kind.
+    fn schedule_next(&mut self, fault: Fault) {
+        let faults = self.scenario.faults;
+        let mean = match fault {
+            Fault::Crash => faults.crash,
+            Fault::Partition | Fault::ClientCut => faults.partition,
+            Fault::Pause => faults.pause,
+            Fault::ClientCrash => faults.client_crash,
+            Fault::ClockJump => faults.clock_jump,
+            Fault::Restart { .. } | Fault::Whole { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
+        };
+        if let Some(mean) = mean {
+            let pause = self.dice.faults.interval(mean);
+            self.schedule.at(self.now.after(pause), Event::Fault(fault));
+        }
+    }
+
+    /// Lets a fault happen. In the healed phase only what mends happens.
+    pub(crate) fn on_fault(&mut self, fault: Fault) -> Checked {
+        if !self.is_healed {
+            self.schedule_next(fault);
+        }
+        match fault {
+            Fault::Restart { place, boot } => return self.on_restart(place, boot),
+            Fault::Resume { place, boot } => return self.on_resume(place, boot),
+            _ if self.is_healed => {}
+            Fault::Crash => self.on_crash(),
+            Fault::Partition => self.on_partition(),
+            Fault::Whole { serial } => {
+                if serial == self.topologies {
+                    self.trace.line(self.now, || "links whole".into());
+                    self.network.shape(Topology::Whole);
+                }
+            }
+            Fault::Pause => self.on_pause(),
+            Fault::ClientCrash => return self.on_client_crash(),
+            Fault::ClientCut => self.on_client_cut(),
+            Fault::ClientWhole { client } => self.network.cut_client(client, 0, 0),
+            Fault::ClockJump => self.on_clock_jump(),
+        }
+        Ok(())
+    }
+
+    /// Whether the group tolerates that this replica crashes.
+    fn may_crash(&self, place: usize) -> bool {
+        let trapped = |other: usize| self.machines[other].trap.is_some();
+        let failing = (0..self.machines.len())
+            .filter(|&other| other == place || self.cluster.is_faulty(other) || trapped(other))
+            .count();
+        self.cluster.is_up(place) && failing <= self.cluster.configuration().threshold()
+    }
+
+    fn on_crash(&mut self) {
+        let place = self.draw_victim();
+        if !self.may_crash(place) {
+            return;
+        }
+        let trap = match self.dice.faults.below(3) {
+            0 => None,
+            1 => Some(Trap::Outputs(u32::try_from(self.dice.faults.below(12)).expect("small"))),
+            _ => Some(Trap::Sent(*self.dice.faults.pick(&CRUCIAL))),
+        };
+        match trap {
+            None => self.crash(place, Mark::CrashIdle),
+            Some(_) => self.machines[place].trap = trap,
+        }
+    }
+
+    /// Any replica, but the primary more often than others.
+    fn draw_victim(&mut self) -> usize {
+        let any = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
+        let primary = self.cluster.primary().filter(|_| self.dice.faults.strikes(16_384));
+        primary.unwrap_or(any)
+    }
+
+    /// Lets a crashed replica start again after a while.
+    pub(crate) fn schedule_restart(&mut self, place: usize) {
+        let longest = if self.is_healed { Duration::from_millis(1) } else { self.scenario.faults.restart_max };
+        let pause = self.dice.faults.magnitude(1, nanos(longest).max(1));
+        let restart = Fault::Restart { place, boot: self.cluster.boots(place) };
+        self.schedule.at(self.now.after(Duration::from_nanos(pause)), Event::Fault(restart));
+    }
+
+    fn on_restart(&mut self, place: usize, boot: u32) -> Checked {
+        if self.cluster.is_up(place) || self.cluster.boots(place) != boot {
+            return Ok(());
+        }
+        self.count(9, place as u64);
+        let is_wiped = self.cluster.is_founded() && self.dice.faults.strikes(self.scenario.faults.wipe);
+        let restart = match (is_wiped, self.dice.faults.below(2)) {
+            (false, _) => Restart::Surviving,
+            (true, 0) => Restart::Wiped,
+            (true, _) => Restart::Reformatted(InstanceId(self.dice.faults.next_u128())),
+        };
+        self.coverage.hit(match restart {
+            Restart::Surviving => Mark::RestartSurviving,
+            Restart::Wiped => Mark::RestartWiped,
+            Restart::Reformatted(_) => Mark::RestartReformatted,
+        });
+        self.start(place, restart)
+    }
+
+    fn on_partition(&mut self) {
+        let primary = self.cluster.primary();
+        let topology = Topology::draw(&mut self.dice.faults, self.machines.len(), primary);
+        self.network.shape(topology);
+        self.topologies += 1;
+        self.coverage.hit(Mark::Partition);
+        self.trace.line(self.now, || format!("links {topology:?}"));
+        let lasts =
+            self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
+        let whole = Fault::Whole { serial: self.topologies };
+        self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(whole));
+    }
+
+    fn on_pause(&mut self) {
+        let place = self.draw_victim();
+        if !self.cluster.is_up(place) || self.machines[place].is_paused {
+            return;
+        }
+        self.machines[place].is_paused = true;
+        self.coverage.hit(Mark::Pause);
+        self.trace.line(self.now, || format!("{} pauses", self.cluster.configuration().members()[place].id));
+        let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.pause_max));
+        let resume = Fault::Resume { place, boot: self.cluster.boots(place) };
+        self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(resume));
+    }
+
+    /// A replica that was paused gets everything that has gathered at once, and finds its timers long due.
+    fn on_resume(&mut self, place: usize, boot: u32) -> Checked {
+        if !self.machines[place].is_paused || self.cluster.boots(place) != boot || !self.cluster.is_up(place) {
+            return Ok(());
+        }
+        self.count(10, place as u64);
+        let machine = &mut self.machines[place];
+        machine.is_paused = false;
+        machine.turn_scheduled = false;
+        machine.timer = None;
+        self.trace.line(self.now, || format!("{} goes on", self.cluster.configuration().members()[place].id));
+        self.turn(place)
+    }
+
+    /// Ends all pauses.
+    pub(crate) fn resume_all(&mut self) -> Checked {
+        for place in 0..self.machines.len() {
+            self.on_resume(place, self.cluster.boots(place))?;
+        }
+        Ok(())
+    }
+
+    fn on_client_crash(&mut self) -> Checked {
+        let client = usize::try_from(self.dice.faults.below(self.clients.len() as u64)).expect("a client");
+        let resume = self.dice.faults.strikes(32_768) && self.clients[client].remembers();
+        self.coverage.hit(if resume { Mark::ClientResumed } else { Mark::ClientAbandoned });
+        let (id, seed) = (ClientId(self.dice.faults.next_u128()), self.dice.faults.next_u128());
+        let now = self.now;
+        self.count(11, client as u64);
+        self.trace.line(now, || format!("c{client} crashes, {}", if resume { "resumes" } else { "starts anew" }));
+        self.clients[client].crash(now, resume, id, seed);
+        self.drain_client(client)
+    }
+
+    fn on_client_cut(&mut self) {
+        let client = usize::try_from(self.dice.faults.below(self.clients.len() as u64)).expect("a client");
+        let mask = |bits: u64| u32::try_from(bits & 0xff).expect("a byte");
+        let (requests, answers) = (mask(self.dice.faults.next_u64()), mask(self.dice.faults.next_u64()));
+        self.network.cut_client(client, requests, answers);
+        self.coverage.hit(Mark::ClientCut);
+        let lasts =
+            self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
+        self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(Fault::ClientWhole { client }));
+    }
+
+    fn on_clock_jump(&mut self) {
+        let place = self.draw_victim();
+        let far = i64::try_from(self.dice.faults.magnitude(1, nanos(Duration::from_secs(3_600)))).expect("an hour");
+        let backwards = self.dice.faults.strikes(32_768);
+        self.machines[place].clock.jump(if backwards { -far } else { far });
+        self.coverage.hit(Mark::ClockJump);
+    }
+}

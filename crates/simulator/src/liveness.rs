@@ -1,0 +1,190 @@
+//! The liveness phase: nothing breaks any more, so everything must work again within a bounded time.
+//!
+//! L-VIEW: all members of the core are normal in one view. L-COMMIT: what clients asked and now ask is answered. L-RECOVER: whoever
+//! recovers gets done. L-CONV: without requests all come to the same op-number and the same state, and stay in their view.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use viewstamped_protocol::{StatusName, Time};
+
+use crate::checkers::{Checked, Violation, hold};
+use crate::coverage::Mark;
+use crate::random::Draw;
+use crate::simulation::Simulation;
+use crate::workload::Workload;
+
+/// How many requests each client makes after the faults have ended.
+const REQUESTS_AFTER: u64 = 3;
+
+/// The most events of the liveness phase, so that a group that never comes to rest is noticed.
+const EVENTS_MAX: u64 = 2_000_000;
+
+/// How long a converged group must stay as it is.
+const REST: Duration = Duration::from_secs(1);
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Runs the safety phase: until its time is over, or its events are used up.
+    pub(crate) fn run_safety(&mut self) -> Checked {
+        let until = Time::ZERO.after(self.scenario.safety_time);
+        while self.events < self.settings.events_max && self.step(until)? {}
+        Ok(())
+    }
+
+    /// Ends all faults and runs until everything works again.
+    pub(crate) fn run_liveness(&mut self) -> Checked {
+        let core = self.heal()?;
+        let targets: Vec<u64> = self.clients.iter().map(|client| client.answered + REQUESTS_AFTER).collect();
+        let events_before = self.events;
+        let until = self.now.after(self.bound());
+        loop {
+            for _ in 0..16 {
+                if !self.step(until)? {
+                    return Err(self.dead(&core, &targets, "in time"));
+                }
+            }
+            if self.events - events_before > EVENTS_MAX {
+                return Err(self.dead(&core, &targets, "within a bounded number of events"));
+            }
+            if self.is_one_view(&core) && self.unanswered(&targets).is_none() {
+                break;
+            }
+        }
+        self.converge(&core)
+    }
+
+    /// Without requests everybody comes to the same state, and no view changes.
+    fn converge(&mut self, core: &[usize]) -> Checked {
+        self.requests_max = 0;
+        let until = self.now.after(self.bound());
+        while !self.is_converged(core) {
+            if !self.step(until)? {
+                return Err(Violation {
+                    checker: "L-CONV",
+                    sentence: format!("idle replicas stay apart{}", self.states()),
+                });
+            }
+        }
+        let view = self.cluster.checkers().seen(core[0]).map(|seen| seen.view);
+        let rest = self.now.after(REST);
+        while self.step(rest)? {}
+        let stayed = self.is_one_view(core) && self.cluster.checkers().seen(core[0]).map(|seen| seen.view) == view;
+        let quiet = self.scenario.network.slow == 0 && self.scenario.network.slow_kind.is_none();
+        hold!("L-STABLE", stayed || !quiet, "the view changed although nothing broke{}", self.states());
+        let root = |place: usize| self.cluster.replica(place).map(|replica| replica.state().root());
+        let same = core.iter().all(|place| root(*place) == root(core[0]));
+        hold!("I-STATE", same || !self.is_converged(core), "replicas that executed the same have different states");
+        Ok(())
+    }
+
+    /// Ends all faults. Returns the core: all replicas, or some that are enough while the others stay cut off.
+    fn heal(&mut self) -> Result<Vec<usize>, Violation> {
+        self.is_healed = true;
+        let mut outside = 0u32;
+        let threshold = self.cluster.configuration().threshold();
+        if self.dice.faults.strikes(24_576) {
+            for _ in 0..threshold {
+                let place = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
+                let failing =
+                    |other: usize| self.cluster.is_faulty(other) || outside >> other & 1 == 1 || other == place;
+                if (0..self.machines.len()).filter(|&other| failing(other)).count() <= threshold {
+                    outside |= 1 << place;
+                }
+            }
+            self.coverage.hit(Mark::Core);
+        }
+        let core: Vec<usize> = (0..self.machines.len()).filter(|place| outside >> place & 1 == 0).collect();
+        self.trace
+            .line(self.now, || format!("healed, core {:?}", core.iter().map(|place| place + 1).collect::<Vec<_>>()));
+        self.network.heal(outside);
+        for place in 0..self.machines.len() {
+            self.machines[place].trap = None;
+            if !self.cluster.is_up(place) && core.contains(&place) {
+                self.schedule_restart(place);
+            }
+        }
+        self.resume_all()?;
+        self.requests_max = u64::MAX;
+        self.think_time = Duration::from_millis(50);
+        let sessions = usize::try_from(self.scenario.cluster_options.sessions_max).expect("few");
+        for client in 0..self.clients.len() {
+            self.clients[client].is_active = client < sessions;
+            self.think(client);
+        }
+        Ok(core)
+    }
+
+    /// How long a healed group may take: every member's turn as primary at the slowest timeouts, twice, and the clients' retries.
+    fn bound(&self) -> Duration {
+        let slowest = |pick: fn(&viewstamped_protocol::Options) -> Duration| {
+            self.scenario.options.iter().map(pick).max().expect("a group has members")
+        };
+        let rounds = u32::try_from(2 * (self.machines.len() + 2)).expect("few replicas");
+        slowest(|options| options.view_change_timeout_max) * rounds
+            + slowest(|options| options.suspect_timeout) * rounds
+            + self.scenario.client_options.retry_max * 20
+            + self.scenario.network.latency_max * 200
+    }
+
+    fn is_one_view(&self, core: &[usize]) -> bool {
+        let view = |place: usize| {
+            self.cluster.checkers().seen(place).filter(|seen| seen.status == StatusName::Normal).map(|seen| seen.view)
+        };
+        let first = view(core[0]);
+        first.is_some() && core.iter().all(|place| view(*place) == first)
+    }
+
+    fn is_converged(&self, core: &[usize]) -> bool {
+        let place =
+            |place: usize| self.cluster.checkers().seen(place).map(|seen| (seen.op, seen.commit, seen.executed));
+        let first = place(core[0]);
+        let is_done = first.is_some_and(|(op, commit, executed)| op == commit && commit == executed);
+        is_done && self.is_one_view(core) && core.iter().all(|other| place(*other) == first)
+    }
+
+    /// A client that still waits.
+    fn unanswered(&self, targets: &[u64]) -> Option<usize> {
+        (0..self.clients.len())
+            .find(|&client| self.clients[client].is_active && self.clients[client].answered < targets[client])
+    }
+
+    fn dead(&self, core: &[usize], targets: &[u64], when: &str) -> Violation {
+        let seen = |place: usize| self.cluster.checkers().seen(place);
+        let recovering =
+            core.iter().find(|place| seen(**place).is_none_or(|seen| seen.status == StatusName::Recovering));
+        let (checker, what) = match (recovering, self.unanswered(targets)) {
+            (Some(place), _) => ("L-RECOVER", format!("r{} did not recover {when}", place + 1)),
+            (None, _) if !self.is_one_view(core) => ("L-VIEW", format!("the core did not come to one view {when}")),
+            (None, Some(client)) => ("L-COMMIT", format!("client {client} was not answered {when}")),
+            (None, None) => ("L-VIEW", format!("the core did not come to rest {when}")),
+        };
+        Violation { checker, sentence: format!("{what} after all faults had ended{}", self.states()) }
+    }
+
+    /// What all replicas and clients are doing, for a report.
+    pub(crate) fn states(&self) -> String {
+        let mut states = String::new();
+        for (place, member) in self.cluster.configuration().members().iter().enumerate() {
+            let state = match self.cluster.checkers().seen(place) {
+                None => "down".to_owned(),
+                Some(seen) => format!(
+                    "{} {} log of {} {} k{} x{} {}",
+                    seen.status.as_str(),
+                    seen.view,
+                    seen.log_view,
+                    seen.op,
+                    seen.commit.0,
+                    seen.executed.0,
+                    seen.incarnation
+                ),
+            };
+            write!(states, "\n  {} {state}", member.id).expect("writing to a string");
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            let waits = if client.is_waiting() { "waits" } else { "idle" };
+            let active = if client.is_active { "" } else { ", stopped" };
+            write!(states, "\n  c{number} {} answered, {waits}{active}", client.answered).expect("writing to a string");
+        }
+        states
+    }
+}

@@ -1,0 +1,281 @@
+//! The network: loses, duplicates, reorders and delays messages, and knows which links are cut in which direction.
+
+use std::time::Duration;
+
+use viewstamped_protocol::random::Random;
+
+use crate::message_kind::Kind;
+use crate::options::NetworkFaults;
+use crate::random::{Draw, nanos};
+
+/// What the network does with one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It never arrives.
+    Lost,
+    /// It arrives after the first delay, and a second time after the other.
+    Arrives(Duration, Option<Duration>),
+}
+
+/// A shape of the network between replicas. Links have directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// Every replica reaches every other.
+    Whole,
+    /// Two sides that do not reach each other; bit i says on which side replica i is.
+    Split(u32),
+    /// One replica that nobody hears.
+    Mute(usize),
+    /// One replica that hears nobody.
+    Deaf(usize),
+    /// One replica cut off both ways.
+    Isolated(usize),
+    /// All links go through one replica, which relays nothing.
+    Star(usize),
+    /// Each replica reaches only its neighbours in the order of the configuration.
+    Chain,
+    /// One link is cut in one direction.
+    OneWay(usize, usize),
+    /// Each direction of each link is cut or not, by a bit of this number in turn.
+    Arbitrary(u64),
+}
+
+impl Topology {
+    /// Draws a shape other than whole.
+    pub(crate) fn draw(random: &mut Random, replicas: usize, primary: Option<usize>) -> Self {
+        let any = usize::try_from(random.below(replicas as u64)).expect("a place");
+        let victim = primary.filter(|_| random.strikes(32_768)).unwrap_or(any);
+        match random.below(8) {
+            0 => Self::Split(u32::try_from(random.between(1, (1 << replicas) - 2)).expect("few replicas")),
+            1 => Self::Mute(victim),
+            2 => Self::Deaf(victim),
+            3 => Self::Isolated(victim),
+            4 => Self::Star(victim),
+            5 => Self::Chain,
+            6 => {
+                let step = usize::try_from(random.between(1, replicas as u64 - 1)).expect("a place");
+                Self::OneWay(victim, (victim + step) % replicas)
+            }
+            _ => Self::Arbitrary(random.next_u64() & random.next_u64()),
+        }
+    }
+
+    /// Whether a message gets from one replica to another.
+    pub(crate) fn connects(self, from: usize, to: usize) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Split(side) => side >> from & 1 == side >> to & 1,
+            Self::Mute(victim) => from != victim,
+            Self::Deaf(victim) => to != victim,
+            Self::Isolated(victim) => from != victim && to != victim,
+            Self::Star(hub) => from == hub || to == hub,
+            Self::Chain => from.abs_diff(to) == 1,
+            Self::OneWay(cut_from, cut_to) => (from, to) != (cut_from, cut_to),
+            Self::Arbitrary(bits) => bits >> ((from * 7 + to) % 64) & 1 == 0,
+        }
+    }
+}
+
+/// The network between replicas and to clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    random: Random,
+    faults: NetworkFaults,
+    replicas: usize,
+    /// Bit `to` of element `from`: the link is cut.
+    cut: Vec<u32>,
+    /// Replicas that clients do not reach, by client: bit i stands for replica i.
+    cut_requests: Vec<u32>,
+    /// Replicas whose answers do not reach a client.
+    cut_answers: Vec<u32>,
+}
+
+impl Network {
+    /// A network without cuts.
+    pub(crate) fn new(random: Random, faults: NetworkFaults, replicas: usize, clients: usize) -> Self {
+        assert!(replicas <= 32, "places are bits of a u32");
+        Self {
+            random,
+            faults,
+            replicas,
+            cut: vec![0; replicas],
+            cut_requests: vec![0; clients],
+            cut_answers: vec![0; clients],
+        }
+    }
+
+    /// Gives the links between replicas this shape.
+    pub(crate) fn shape(&mut self, topology: Topology) {
+        for from in 0..self.replicas {
+            self.cut[from] = (0..self.replicas)
+                .filter(|&to| to != from && !topology.connects(from, to))
+                .fold(0, |mask, to| mask | 1 << to);
+        }
+    }
+
+    /// Cuts a client off from these replicas, in one or both directions.
+    pub(crate) fn cut_client(&mut self, client: usize, requests: u32, answers: u32) {
+        self.cut_requests[client] = requests;
+        self.cut_answers[client] = answers;
+    }
+
+    /// Ends all faults but the ordinary delay and what is under way already; cuts off the replicas in `outside`.
+    pub(crate) fn heal(&mut self, outside: u32) {
+        self.faults = self.faults.healed();
+        for from in 0..self.replicas {
+            self.cut[from] = if outside >> from & 1 == 1 { u32::MAX } else { outside };
+        }
+        self.cut_requests.fill(outside);
+        self.cut_answers.fill(outside);
+    }
+
+    /// What happens to a message between two replicas.
+    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind) -> Fate {
+        if self.cut[from] >> to & 1 == 1 {
+            return Fate::Lost;
+        }
+        if self.faults.lost_kind.is_some_and(|(lost, often)| lost == kind && self.random.strikes(often)) {
+            return Fate::Lost;
+        }
+        if self.faults.slow_kind.is_some_and(|(slow, often)| slow == kind && self.random.strikes(often)) {
+            return Fate::Arrives(self.slow_delay(), None);
+        }
+        self.carry_any()
+    }
+
+    /// What happens to a client's message to a replica.
+    pub(crate) fn carry_request(&mut self, client: usize, to: usize) -> Fate {
+        if self.cut_requests[client] >> to & 1 == 1 { Fate::Lost } else { self.carry_any() }
+    }
+
+    /// What happens to a replica's answer to a client.
+    pub(crate) fn carry_answer(&mut self, from: usize, client: usize) -> Fate {
+        if self.cut_answers[client] >> from & 1 == 1 { Fate::Lost } else { self.carry_any() }
+    }
+
+    /// The delay of a copy of the last message that comes from another cluster, when there is one.
+    pub(crate) fn foreign_copy(&mut self) -> Option<Duration> {
+        self.random.strikes(self.faults.foreign).then(|| self.delay())
+    }
+
+    fn carry_any(&mut self) -> Fate {
+        if self.random.strikes(self.faults.loss) {
+            return Fate::Lost;
+        }
+        let first = self.delay();
+        let second = self.random.strikes(self.faults.duplication).then(|| self.delay());
+        Fate::Arrives(first, second)
+    }
+
+    fn delay(&mut self) -> Duration {
+        if self.random.strikes(self.faults.slow) {
+            return self.slow_delay();
+        }
+        self.random.duration(self.faults.latency_min, self.faults.latency_max)
+    }
+
+    fn slow_delay(&mut self) -> Duration {
+        let low = nanos(self.faults.latency_max);
+        Duration::from_nanos(self.random.magnitude(low, nanos(self.faults.slow_max).max(low)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quiet() -> NetworkFaults {
+        NetworkFaults {
+            latency_min: Duration::from_micros(10),
+            latency_max: Duration::from_micros(20),
+            loss: 0,
+            duplication: 0,
+            slow: 0,
+            slow_max: Duration::from_secs(60),
+            foreign: 0,
+            slow_kind: None,
+            lost_kind: None,
+        }
+    }
+
+    fn network(faults: NetworkFaults) -> Network {
+        Network::new(Random::new(1), faults, 5, 2)
+    }
+
+    fn connections(topology: Topology) -> String {
+        (0..3)
+            .flat_map(|from| {
+                (0..3).filter(move |&to| from != to && topology.connects(from, to)).map(move |to| (from, to))
+            })
+            .map(|(from, to)| format!("{from}{to} "))
+            .collect()
+    }
+
+    #[test]
+    fn topologies_connect_whom_they_say() {
+        assert_eq!(connections(Topology::Whole), "01 02 10 12 20 21 ");
+        assert_eq!(connections(Topology::Split(0b001)), "12 21 ");
+        assert_eq!(connections(Topology::Mute(0)), "10 12 20 21 ");
+        assert_eq!(connections(Topology::Deaf(0)), "01 02 12 21 ");
+        assert_eq!(connections(Topology::Isolated(1)), "02 20 ");
+        assert_eq!(connections(Topology::Star(1)), "01 10 12 21 ");
+        assert_eq!(connections(Topology::Chain), "01 10 12 21 ");
+        assert_eq!(connections(Topology::OneWay(0, 2)), "01 10 12 20 21 ");
+    }
+
+    #[test]
+    fn a_quiet_network_delivers_once_within_its_latency() {
+        let mut network = network(quiet());
+        for _ in 0..100 {
+            let Fate::Arrives(delay, None) = network.carry(0, 1, Kind::Prepare) else { panic!("lost or duplicated") };
+            assert!((Duration::from_micros(10)..=Duration::from_micros(20)).contains(&delay));
+        }
+    }
+
+    #[test]
+    fn faults_strike_about_as_often_as_they_should() {
+        let mut network = network(NetworkFaults { loss: 32_768, duplication: 32_768, slow: 6_554, ..quiet() });
+        let (mut lost, mut twice, mut slow) = (0, 0, 0);
+        for _ in 0..10_000 {
+            match network.carry(0, 1, Kind::Prepare) {
+                Fate::Lost => lost += 1,
+                Fate::Arrives(first, second) => {
+                    twice += u32::from(second.is_some());
+                    slow += u32::from(first > Duration::from_micros(20));
+                }
+            }
+        }
+        assert!((4_500..5_500).contains(&lost), "{lost} of 10,000 lost");
+        assert!((2_200..2_800).contains(&twice), "{twice} of 10,000 twice");
+        assert!((350..650).contains(&slow), "{slow} of 10,000 slow");
+    }
+
+    #[test]
+    fn one_kind_can_be_singled_out() {
+        let mut network = network(NetworkFaults { lost_kind: Some((Kind::StartView, 65_536)), ..quiet() });
+        assert_eq!(network.carry(0, 1, Kind::StartView), Fate::Lost);
+        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+    }
+
+    #[test]
+    fn healing_ends_cuts_except_to_those_outside() {
+        let mut network = network(NetworkFaults { loss: 65_536, ..quiet() });
+        network.shape(Topology::Isolated(1));
+        network.cut_client(0, u32::MAX, 0);
+        network.heal(1 << 4);
+        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+        assert_ne!(network.carry_request(0, 1), Fate::Lost);
+        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_eq!(network.carry_request(0, 4), Fate::Lost);
+    }
+
+    #[test]
+    fn a_client_may_be_heard_without_hearing() {
+        let mut network = network(quiet());
+        network.cut_client(1, 0, 0b10);
+        assert_ne!(network.carry_request(1, 1), Fate::Lost);
+        assert_eq!(network.carry_answer(1, 1), Fate::Lost);
+        assert_ne!(network.carry_answer(0, 1), Fate::Lost);
+    }
+}

@@ -1,0 +1,78 @@
+//! The user's service with a witness beside it: every up-call is noted, so that replicas can be compared call by call.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use viewstamped_protocol::{ClientId, OpNumber, Operation, Service, Timestamp};
+use viewstamped_state::{Root, State};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How often the whole state is compared, in operations. Every 16th: a root costs as much as the state is large.
+const ROOT_INTERVAL_OPS: u64 = 16;
+
+/// One call of `Service::execute` and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UpCall {
+    /// The operation executed.
+    pub(crate) op: OpNumber,
+    /// Who asked.
+    pub(crate) client: ClientId,
+    /// The replicated clock.
+    pub(crate) timestamp: Timestamp,
+    /// The digest of what was asked.
+    pub(crate) payload: u64,
+    /// The digest of the reply.
+    pub(crate) reply: u64,
+    /// The root of the state afterwards, for some operations.
+    pub(crate) root: Option<Root>,
+}
+
+/// The digest by which payloads and replies are compared.
+pub(crate) fn digest_of(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
+}
+
+/// The up-calls of one replica since they were last looked at.
+pub(crate) type UpCalls = Rc<RefCell<Vec<UpCall>>>;
+
+/// A service whose up-calls are noted.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed<S> {
+    service: S,
+    calls: UpCalls,
+}
+
+impl<S> Observed<S> {
+    /// Notes the calls of `service` in `calls`.
+    pub(crate) fn new(service: S, calls: UpCalls) -> Self {
+        Self { service, calls }
+    }
+}
+
+impl<S: Service> Service for Observed<S> {
+    fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
+        let (op, client, timestamp) = (operation.op, operation.client, operation.timestamp);
+        let payload = digest_of(operation.payload);
+        let reply = self.service.execute(state, operation);
+        let root = op.0.is_multiple_of(ROOT_INTERVAL_OPS).then(|| state.root());
+        self.calls.borrow_mut().push(UpCall { op, client, timestamp, payload, reply: digest_of(&reply), root });
+        reply
+    }
+
+    fn query(&self, state: &State, query: &[u8]) -> Bytes {
+        self.service.query(state, query)
+    }
+
+    fn validate(&self, payload: &[u8]) -> Result<(), String> {
+        self.service.validate(payload)
+    }
+
+    fn predict(&mut self, payload: &[u8], wall: Timestamp, seed: u64) -> Bytes {
+        self.service.predict(payload, wall, seed)
+    }
+
+    fn restored(&mut self, state: &State) {
+        self.service.restored(state);
+    }
+}

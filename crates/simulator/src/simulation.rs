@@ -1,0 +1,531 @@
+//! One run: the event loop that brings group, network and clients together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use viewstamped_protocol::client::{ClientOutput, Endpoint};
+use viewstamped_protocol::message::ClientReply;
+use viewstamped_protocol::random::Random;
+use viewstamped_protocol::{
+    ClientId, ClusterId, Destination, Event as ReplicaEvent, FromClient, Input, InstanceId, Message, Output, Time,
+    ToClient,
+};
+
+use crate::checkers::{Checked, Violation, hold};
+use crate::clients::Actor;
+use crate::cluster::{Cluster, ClusterSetup, Restart};
+use crate::coverage::{Coverage, Mark};
+use crate::faults::Fault;
+use crate::history::History;
+use crate::machine::{Clock, Machine, Trap};
+use crate::message_kind::Kind;
+use crate::network::{Fate, Network};
+use crate::options::{Scenario, Settings};
+use crate::random::{Draw, nanos};
+use crate::trace::{Answer, Request, Sink, Trace, digest};
+use crate::workload::Workload;
+
+/// From here on a message counts as slow.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The shortest time between two ticks of a replica that is never content: 1 µs, so that time goes on.
+const TICK_MIN: Duration = Duration::from_micros(1);
+
+/// Something that happens at a moment.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message reaches a replica.
+    Peer { from: usize, to: usize, message: Message },
+    /// A client's message reaches a replica.
+    Request { client: usize, to: usize, message: FromClient },
+    /// An answer reaches a client.
+    Answer { from: usize, client: usize, message: ToClient },
+    /// A replica handles what has gathered.
+    Turn { place: usize, boot: u32 },
+    /// A replica's deadline may have come.
+    Timer { place: usize, boot: u32 },
+    /// An identity has become durable.
+    Saved { place: usize, boot: u32 },
+    /// A client's deadline may have come.
+    ClientTimer { client: usize, generation: u32 },
+    /// A client has thought of its next request.
+    Submit { client: usize },
+    /// Something breaks, or is mended.
+    Fault(Fault),
+}
+
+/// Generators of their own for each concern, so that a change in one leaves the draws of the others as they are.
+pub(crate) struct Dice {
+    pub(crate) replicas: Random,
+    pub(crate) clients: Random,
+    pub(crate) faults: Random,
+}
+
+/// A run under way.
+pub(crate) struct Simulation<'a, W: Workload> {
+    pub(crate) settings: Settings,
+    pub(crate) scenario: Scenario,
+    pub(crate) dice: Dice,
+    pub(crate) now: Time,
+    /// Events so far.
+    pub(crate) events: u64,
+    pub(crate) schedule: crate::schedule::Schedule<Event>,
+    pub(crate) cluster: Cluster<W::Service>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Actor>,
+    client_ids: BTreeMap<ClientId, usize>,
+    workload: W,
+    pub(crate) history: History,
+    pub(crate) trace: Trace<'a>,
+    pub(crate) coverage: Coverage,
+    pub(crate) crashes: u64,
+    /// Requests submitted so far.
+    pub(crate) requests: u64,
+    /// The most requests in this phase.
+    pub(crate) requests_max: u64,
+    pub(crate) think_time: Duration,
+    /// How often the links have changed.
+    pub(crate) topologies: u64,
+    /// Whether the safety phase is over: nothing breaks any more.
+    pub(crate) is_healed: bool,
+}
+
+impl<'a, W: Workload> Simulation<'a, W> {
+    /// Draws everything the seed decides and starts the group.
+    pub(crate) fn new(seed: u64, settings: Settings, sink: Option<Sink<'a>>) -> Result<Self, Violation> {
+        let mut random = Random::new(u128::from(seed) << 64 | 0x7672);
+        let scenario = Scenario::draw(&mut random, &settings);
+        let workload = W::draw(&mut random);
+        let cluster = Cluster::new(ClusterSetup {
+            cluster: ClusterId(random.next_u128()),
+            cluster_options: scenario.cluster_options,
+            options: scenario.options.clone(),
+            service: workload.service(),
+            instances: (0..scenario.replicas).map(|_| InstanceId(random.next_u128())).collect(),
+        });
+        let machines = (0..scenario.replicas).map(|_| Machine::new(draw_clock(&mut random, &scenario))).collect();
+        let mut simulation = Self {
+            settings,
+            now: Time::ZERO,
+            events: 0,
+            schedule: crate::schedule::Schedule::new(),
+            cluster,
+            machines,
+            network: Network::new(random.fork(), scenario.network, scenario.replicas, scenario.clients),
+            clients: Vec::new(),
+            client_ids: BTreeMap::new(),
+            workload,
+            history: History::default(),
+            trace: Trace::new(sink),
+            coverage: Coverage::default(),
+            crashes: 0,
+            requests: 0,
+            requests_max: settings.requests_max,
+            think_time: scenario.think_time,
+            topologies: 0,
+            is_healed: false,
+            dice: Dice { replicas: random.fork(), clients: random.fork(), faults: random.fork() },
+            scenario,
+        };
+        simulation.begin()?;
+        Ok(simulation)
+    }
+
+    fn begin(&mut self) -> Checked {
+        for place in 0..self.scenario.replicas {
+            self.start(place, Restart::Surviving)?;
+        }
+        for client in 0..self.scenario.clients {
+            let (id, seed) = (ClientId(self.dice.clients.next_u128()), self.dice.clients.next_u128());
+            let (cluster, options) = (self.cluster.id(), self.scenario.client_options);
+            self.clients.push(Actor::new(cluster, id, self.scenario.replicas, options, seed, self.now));
+            self.drain_client(client)?;
+            self.think(client);
+        }
+        self.schedule_faults();
+        Ok(())
+    }
+
+    /// Lets the next event happen. Returns false when there is none before `until`.
+    pub(crate) fn step(&mut self, until: Time) -> Result<bool, Violation> {
+        if self.schedule.next_time().is_none_or(|next| next > until) {
+            return Ok(false);
+        }
+        let (time, event) = self.schedule.pop().expect("peeked");
+        self.now = time;
+        self.dispatch(event)?;
+        Ok(true)
+    }
+
+    fn dispatch(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Peer { from, to, message } => self.on_peer(from, to, message),
+            Event::Request { client, to, message } => {
+                let line =
+                    || format!("c{client}->{} {}", self.cluster.configuration().members()[to].id, Request(&message));
+                self.trace.line(self.now, line);
+                self.count(1, to as u64);
+                self.deliver(to, Input::Client(message))
+            }
+            Event::Answer { from, client, message } => self.on_answer(from, client, message),
+            Event::Turn { place, boot } => {
+                if boot == self.cluster.boots(place) && self.cluster.is_up(place) && !self.machines[place].is_paused {
+                    self.machines[place].turn_scheduled = false;
+                    return self.turn(place);
+                }
+                Ok(())
+            }
+            Event::Timer { place, boot } => self.on_timer(place, boot),
+            Event::Saved { place, boot } => self.on_saved(place, boot),
+            Event::ClientTimer { client, generation } => self.on_client_timer(client, generation),
+            Event::Submit { client } => self.on_submit(client),
+            Event::Fault(fault) => self.on_fault(fault),
+        }
+    }
+
+    /// Counts an event of this kind that concerns `subject`.
+    pub(crate) fn count(&mut self, kind: u64, subject: u64) {
+        self.events += 1;
+        self.trace.note_all(&[self.now.0, kind << 32 | subject]);
+    }
+
+    fn on_peer(&mut self, from: usize, to: usize, message: Message) -> Checked {
+        self.trace.line(self.now, || {
+            let members = self.cluster.configuration().members();
+            let down = if self.cluster.is_up(to) { "" } else { " (down)" };
+            format!("{}->{} {message}{down}", members[from].id, members[to].id)
+        });
+        self.count(2, (from << 8 | to) as u64);
+        self.trace.note(digest(&message));
+        self.coverage.delivered(Kind::of(&message.body));
+        self.deliver(to, Input::Message(message))
+    }
+
+    /// An input reaches a machine: it is handled at once, in the next turn, or when the machine goes on.
+    fn deliver(&mut self, place: usize, input: Input) -> Checked {
+        if !self.cluster.is_up(place) {
+            return Ok(());
+        }
+        let machine = &mut self.machines[place];
+        machine.inbox.push(input);
+        if machine.is_paused || machine.turn_scheduled {
+            return Ok(());
+        }
+        if self.scenario.turn_time.is_zero() {
+            return self.turn(place);
+        }
+        machine.turn_scheduled = true;
+        let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.turn_time);
+        self.schedule.at(self.now.after(delay), Event::Turn { place, boot: self.cluster.boots(place) });
+        Ok(())
+    }
+
+    /// The replica handles what has gathered, a few inputs at a time.
+    pub(crate) fn turn(&mut self, place: usize) -> Checked {
+        let inbox = std::mem::take(&mut self.machines[place].inbox);
+        if inbox.len() > 1 {
+            self.coverage.hit(Mark::Turn);
+        }
+        let boot = self.cluster.boots(place);
+        let mut left = 0;
+        for input in inbox {
+            if !self.cluster.is_up(place) || self.cluster.boots(place) != boot {
+                return Ok(());
+            }
+            self.cluster.handle(place, self.machines[place].clock.now(self.now), input)?;
+            if left == 0 {
+                left = self.dice.replicas.below(8);
+                self.drain(place)?;
+            } else {
+                left -= 1;
+            }
+        }
+        self.drain(place)
+    }
+
+    /// Performs what the replica wants done, unless it crashes in the middle.
+    pub(crate) fn drain(&mut self, place: usize) -> Checked {
+        while self.cluster.is_up(place) {
+            let Some(output) = self.cluster.output(place)? else { break };
+            let sent = match &output {
+                Output::Send { message, .. } => Some(Kind::of(&message.body)),
+                _ => None,
+            };
+            self.perform(place, output)?;
+            if self.is_trapped(place, sent) {
+                let mark = if sent.is_some() { Mark::CrashAfterSend } else { Mark::CrashBetweenOutputs };
+                self.crash(place, mark);
+                return Ok(());
+            }
+        }
+        if let Some(probe) = self.cluster.probe(place) {
+            let words =
+                [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
+            self.trace.note_all(&words);
+        }
+        self.set_timer(place);
+        Ok(())
+    }
+
+    /// Whether the crash that was set up for this replica happens after this output.
+    fn is_trapped(&mut self, place: usize, sent: Option<Kind>) -> bool {
+        match &mut self.machines[place].trap {
+            Some(Trap::Outputs(0)) => true,
+            Some(Trap::Outputs(left)) => {
+                *left -= 1;
+                false
+            }
+            Some(Trap::Sent(kind)) => sent == Some(*kind),
+            None => false,
+        }
+    }
+
+    fn perform(&mut self, place: usize, output: Output) -> Checked {
+        match output {
+            Output::Send { to: Destination::Node(id), message } => self.send(place, self.cluster.place(id), message),
+            Output::Send { to: Destination::Others, message } => {
+                for to in (0..self.scenario.replicas).filter(|to| *to != place) {
+                    self.send(place, to, message.clone());
+                }
+            }
+            Output::Reply(message) => self.send_answer(place, message),
+            Output::SaveIdentity(_) => {
+                let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.save_time);
+                self.schedule.at(self.now.after(delay), Event::Saved { place, boot: self.cluster.boots(place) });
+            }
+            Output::Event(event) => return self.on_replica_event(place, &event),
+        }
+        Ok(())
+    }
+
+    fn on_replica_event(&mut self, place: usize, event: &ReplicaEvent) -> Checked {
+        let id = self.cluster.configuration().members()[place].id;
+        match event {
+            ReplicaEvent::StatusChanged { status, view } => {
+                self.trace.line(self.now, || format!("{id} {} {view}", status.as_str()));
+            }
+            ReplicaEvent::QuorumLost { recovering } => {
+                let faulty = self.cluster.faulty();
+                hold!(
+                    "L-RECOVER",
+                    false,
+                    "{id} gives up because {recovering:?} recover, but only {faulty} have crashed"
+                );
+            }
+            ReplicaEvent::ForeignPeer { reason, from } => {
+                self.trace.line(self.now, || format!("{id} hears a foreign {from}: {reason:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        let fate = self.network.carry(from, to, Kind::of(&message.body));
+        let Fate::Arrives(first, second) = fate else {
+            self.coverage.hit(Mark::Lost);
+            let id = |place: usize| self.cluster.configuration().members()[place].id;
+            self.trace.line(self.now, || format!("{}->{} {message} (lost)", id(from), id(to)));
+            return;
+        };
+        if let Some(delay) = self.network.foreign_copy() {
+            let mut message = message.clone();
+            message.header.cluster = ClusterId(!message.header.cluster.0);
+            self.coverage.hit(Mark::Foreign);
+            self.schedule.at(self.now.after(delay), Event::Peer { from, to, message });
+        }
+        if let Some(delay) = second {
+            self.coverage.hit(Mark::Duplicated);
+            self.schedule.at(self.now.after(delay), Event::Peer { from, to, message: message.clone() });
+        }
+        if first > SLOW {
+            self.coverage.hit(Mark::Slow);
+        }
+        self.schedule.at(self.now.after(first), Event::Peer { from, to, message });
+    }
+
+    fn send_answer(&mut self, from: usize, message: ToClient) {
+        let Some(&client) = self.client_ids.get(&message.client) else { return };
+        match message.body {
+            ClientReply::NoSession { .. } => self.coverage.hit(Mark::Evicted),
+            ClientReply::Busy { .. } => self.coverage.hit(Mark::Busy),
+            ClientReply::Redirect { .. } => self.coverage.hit(Mark::Redirected),
+            _ => {}
+        }
+        let Fate::Arrives(first, second) = self.network.carry_answer(from, client) else { return };
+        if let Some(delay) = second {
+            self.schedule.at(self.now.after(delay), Event::Answer { from, client, message: message.clone() });
+        }
+        self.schedule.at(self.now.after(first), Event::Answer { from, client, message });
+    }
+
+    /// Lets the replica be woken at its deadline, unless it will be woken before that anyway.
+    fn set_timer(&mut self, place: usize) {
+        let Some(deadline) = self.cluster.next_deadline(place) else { return };
+        let machine = &mut self.machines[place];
+        let moment = machine.clock.moment(deadline).max(self.now.after(TICK_MIN));
+        if machine.timer.is_none_or(|timer| moment < timer) {
+            machine.timer = Some(moment);
+            self.schedule.at(moment, Event::Timer { place, boot: self.cluster.boots(place) });
+        }
+    }
+
+    fn on_timer(&mut self, place: usize, boot: u32) -> Checked {
+        let is_current = boot == self.cluster.boots(place) && self.machines[place].timer == Some(self.now);
+        if !is_current || !self.cluster.is_up(place) {
+            return Ok(());
+        }
+        self.machines[place].timer = None;
+        if self.machines[place].is_paused {
+            return Ok(());
+        }
+        let now = self.machines[place].clock.now(self.now);
+        if self.cluster.next_deadline(place).is_some_and(|deadline| deadline <= now.monotonic) {
+            self.count(3, place as u64);
+            self.cluster.handle(place, now, Input::Tick)?;
+            return self.drain(place);
+        }
+        self.set_timer(place);
+        Ok(())
+    }
+
+    fn on_saved(&mut self, place: usize, boot: u32) -> Checked {
+        if boot != self.cluster.boots(place) || !self.cluster.is_up(place) {
+            return Ok(());
+        }
+        self.count(4, place as u64);
+        if self.cluster.identity_saved(place) { self.deliver(place, Input::IdentitySaved) } else { Ok(()) }
+    }
+
+    /// Starts a replica that is down.
+    pub(crate) fn start(&mut self, place: usize, restart: Restart) -> Checked {
+        let seed = self.dice.replicas.next_u128();
+        self.machines[place].clear();
+        self.trace
+            .line(self.now, || format!("{} starts, {restart:?}", self.cluster.configuration().members()[place].id));
+        self.cluster.start(place, restart, seed, self.machines[place].clock.now(self.now))?;
+        self.drain(place)
+    }
+
+    /// Takes a replica's memory.
+    pub(crate) fn crash(&mut self, place: usize, mark: Mark) {
+        self.crashes += 1;
+        self.coverage.hit(mark);
+        if !self.cluster.is_founded() {
+            self.coverage.hit(Mark::CrashStarting);
+        }
+        let saves = self.cluster.saves_under_way(place);
+        let kept = usize::try_from(self.dice.faults.below(saves as u64 + 1)).expect("few saves");
+        if saves > 0 {
+            self.coverage.hit(if kept < saves { Mark::IdentityLost } else { Mark::IdentityKept });
+        }
+        self.count(5, place as u64);
+        self.trace.line(self.now, || format!("{} crashes", self.cluster.configuration().members()[place].id));
+        self.cluster.crash(place, kept);
+        self.machines[place].clear();
+        self.schedule_restart(place);
+    }
+
+    fn on_answer(&mut self, from: usize, client: usize, message: ToClient) -> Checked {
+        self.trace.line(self.now, || {
+            format!("{}->c{client} {}", self.cluster.configuration().members()[from].id, Answer(&message))
+        });
+        self.count(6, client as u64);
+        if !self.clients[client].is_active {
+            return Ok(());
+        }
+        let now = self.now;
+        self.clients[client].proxy().handle(now, Endpoint(from), message);
+        self.drain_client(client)
+    }
+
+    fn on_client_timer(&mut self, client: usize, generation: u32) -> Checked {
+        let now = self.now;
+        let actor = &mut self.clients[client];
+        if !actor.is_active || actor.generation != generation || actor.timer != Some(now) {
+            return Ok(());
+        }
+        actor.timer = None;
+        if actor.next_deadline().is_some_and(|deadline| deadline <= now) {
+            actor.proxy().tick(now);
+            self.count(7, client as u64);
+        }
+        self.drain_client(client)
+    }
+
+    fn on_submit(&mut self, client: usize) -> Checked {
+        if self.requests >= self.requests_max || !self.clients[client].is_active {
+            return Ok(());
+        }
+        if self.clients[client].may_submit() {
+            self.requests += 1;
+            self.count(8, client as u64);
+            let payload = self.workload.next_request(&mut self.dice.clients);
+            let id = self.clients[client].proxy().id();
+            let number = self.history.invoke(id, payload.clone());
+            self.clients[client].submit(self.now, payload, number);
+            self.drain_client(client)?;
+        }
+        self.think(client);
+        Ok(())
+    }
+
+    /// The client begins to think about its next request.
+    pub(crate) fn think(&mut self, client: usize) {
+        let pause = self.dice.clients.duration(Duration::from_micros(1), self.think_time.max(Duration::from_micros(1)));
+        self.schedule.at(self.now.after(pause), Event::Submit { client });
+    }
+
+    /// Performs what the client's proxy wants done.
+    pub(crate) fn drain_client(&mut self, client: usize) -> Checked {
+        while let Some(output) = self.clients[client].proxy().poll_output() {
+            match output {
+                ClientOutput::Send { to, message } => self.send_request(client, to.0, message),
+                ClientOutput::SessionOpened { session, .. } => self.clients[client].session_opened(session),
+                ClientOutput::Completed { ticket, result } => {
+                    let number = self.clients[client].completed(ticket);
+                    match result {
+                        Ok(completion) => {
+                            self.clients[client].answered += 1;
+                            self.history.complete(number, completion.op, completion.result)?;
+                        }
+                        Err(_) => self.coverage.hit(Mark::OutcomeUnknown),
+                    }
+                }
+            }
+        }
+        let actor = &mut self.clients[client];
+        if let Some(deadline) = actor.next_deadline() {
+            let moment = deadline.max(self.now.after(TICK_MIN));
+            if actor.timer.is_none_or(|timer| moment < timer) {
+                actor.timer = Some(moment);
+                self.schedule.at(moment, Event::ClientTimer { client, generation: actor.generation });
+            }
+        }
+        Ok(())
+    }
+
+    fn send_request(&mut self, client: usize, to: usize, message: FromClient) {
+        self.client_ids.entry(message.client).or_insert(client);
+        let Fate::Arrives(first, second) = self.network.carry_request(client, to) else { return };
+        if let Some(delay) = second {
+            self.schedule.at(self.now.after(delay), Event::Request { client, to, message: message.clone() });
+        }
+        self.schedule.at(self.now.after(first), Event::Request { client, to, message });
+    }
+
+    /// Checks all answers against the service's meaning, once the run is over.
+    pub(crate) fn check_history(&mut self) -> Checked {
+        crate::checkers::locate(&mut self.history, self.cluster.checkers().ghost())?;
+        for _ in 0..self.workload.check(&self.history, &self.settings)? {
+            self.coverage.hit(Mark::Undecided);
+        }
+        Ok(())
+    }
+}
+
+fn draw_clock(random: &mut Random, scenario: &Scenario) -> Clock {
+    let drift = i64::try_from(random.below(2 * scenario.clock_drift_ppm + 1)).expect("small");
+    let drift = drift - i64::try_from(scenario.clock_drift_ppm).expect("small");
+    Clock::new(random.below(nanos(Duration::from_secs(3_600))), drift)
+}

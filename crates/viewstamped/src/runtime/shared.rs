@@ -1,0 +1,65 @@
+//! What the turn and the tasks that move bytes share. All of it lives on the replica's thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use viewstamped_protocol::codec::{Frame, Hello, Limits, Purpose, VERSION};
+use viewstamped_protocol::{ClusterId, Configuration, FromClient, Incarnation, Message, NodeId};
+
+use super::accepted::Accepted;
+use super::clients::{ClientConnection, Clients};
+use super::control::Control;
+use super::inbox::Inbox;
+use super::link::Link;
+use super::problems::Problems;
+use crate::config::TransportOptions;
+
+/// What a client connection asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// A message for the replica.
+    Message(FromClient),
+    /// The node's status.
+    Status,
+}
+
+/// What the turn and the tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) cluster: ClusterId,
+    pub(crate) id: NodeId,
+    /// 0 while unknown.
+    pub(crate) incarnation: Cell<Incarnation>,
+    pub(crate) configuration: Configuration,
+    pub(crate) transport: TransportOptions,
+    /// Limits of frames from peers.
+    pub(crate) peer_limits: Limits,
+    /// Limits of frames from clients.
+    pub(crate) client_limits: Limits,
+    pub(crate) from_peers: Inbox<Message>,
+    pub(crate) from_clients: Inbox<(Rc<ClientConnection>, Asked)>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) accepted: RefCell<Accepted>,
+    pub(crate) clients: RefCell<Clients>,
+    pub(crate) problems: RefCell<Problems>,
+}
+
+impl Shared {
+    /// Counts and shows a problem.
+    pub(crate) fn problem(&self, kind: &'static str, describe: impl FnOnce() -> String) {
+        self.problems.borrow_mut().note(kind, describe);
+    }
+
+    /// How this replica introduces itself.
+    pub(crate) fn hello(&self, purpose: Purpose) -> Frame {
+        Frame::Hello(Hello {
+            cluster: self.cluster,
+            node: Some(self.id),
+            incarnation: self.incarnation.get(),
+            purpose,
+            version: VERSION,
+        })
+    }
+}

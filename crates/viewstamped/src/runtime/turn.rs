@@ -1,0 +1,221 @@
+//! The turn: take what has been received, hand it to the replica, perform what it wants, write each connection once.
+//!
+//! That is the batching of 6.2: what arrives while a turn runs is handled and prepared together by the next one, and
+//! nothing waits when the replica is idle.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::boot::Store;
+use bytes::{Bytes, BytesMut};
+use tokio::task::yield_now;
+use tokio::time::sleep_until;
+use viewstamped_protocol::codec::{self, Frame, Purpose};
+use viewstamped_protocol::message::Body;
+use viewstamped_protocol::{Destination, Event, Input, Message, Now, Output, Replica, Service, ToClient};
+
+use super::clients::Delivery;
+use super::clock::Clock;
+use super::control::Control;
+use super::reporter::Reporter;
+use super::shared::{Asked, Shared};
+use crate::config::TransportOptions;
+use crate::error::NodeError;
+
+/// The replica and what it takes to drive it.
+pub(crate) struct Turn<S> {
+    pub(crate) replica: Replica<S>,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) reporter: Reporter,
+    /// Frames are encoded here and then split off, so that one allocation serves many.
+    pub(crate) scratch: BytesMut,
+}
+
+/// How much one turn may still handle.
+struct Budget {
+    messages: usize,
+    end: Instant,
+}
+
+impl Budget {
+    fn new(limits: &TransportOptions) -> Self {
+        Self { messages: limits.turn_messages_max, end: Instant::now() + limits.turn_time_max }
+    }
+
+    fn allows_another(&mut self) -> bool {
+        // Reading the clock costs a tenth of a small operation, so not each time.
+        let is_time_over = self.messages.is_multiple_of(16) && Instant::now() >= self.end;
+        if self.messages == 0 || is_time_over {
+            return false;
+        }
+        self.messages -= 1;
+        true
+    }
+}
+
+impl<S: Service> Turn<S> {
+    /// Takes turns until it is told to stop.
+    pub(crate) async fn run(mut self, control: Arc<Control>) -> Result<(), NodeError> {
+        let mut alarm = pin!(sleep_until(Instant::now().into()));
+        let mut armed: Option<Instant> = None;
+        while !control.is_stopping() {
+            self.take_turn()?;
+            let Some(deadline) = self.next_deadline() else {
+                control.woken().await;
+                continue;
+            };
+            if self.has_more() || deadline <= Instant::now() {
+                // Sockets first: what is overdue must not silence what has just arrived.
+                yield_now().await;
+                continue;
+            }
+            // An alarm that rings early is harmless; setting it anew in each turn is not.
+            if armed.is_none_or(|armed| deadline < armed) {
+                alarm.as_mut().reset(deadline.into());
+                armed = Some(deadline);
+            }
+            tokio::select! {
+                biased;
+                () = control.woken() => {}
+                () = &mut alarm => armed = None,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_turn(&mut self) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        self.hear_peers(now);
+        self.hear_clients(now);
+        if self.replica.next_deadline().is_some_and(|deadline| deadline <= now.monotonic) {
+            self.replica.handle(now, Input::Tick);
+        }
+        self.perform_outputs(now)?;
+        self.shared.links.iter().for_each(|link| link.flush());
+        self.shared.clients.borrow_mut().flush();
+        self.reporter.publish_if_due(&self.replica, &self.shared);
+        Ok(())
+    }
+
+    fn has_more(&self) -> bool {
+        !self.shared.from_peers.is_empty() || !self.shared.from_clients.is_empty()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let replica = self.replica.next_deadline().map(|deadline| self.clock.instant(deadline));
+        [replica, self.reporter.deadline()].into_iter().flatten().min()
+    }
+
+    fn hear_peers(&mut self, now: Now) {
+        let mut budget = Budget::new(&self.shared.transport);
+        while budget.allows_another() {
+            let Some(message) = self.shared.from_peers.pop() else { break };
+            tracing::trace!(from = message.header.from.0, %message, "received");
+            self.replica.handle(now, Input::Message(message));
+            self.reporter.note_activity();
+        }
+    }
+
+    fn hear_clients(&mut self, now: Now) {
+        let mut budget = Budget::new(&self.shared.transport);
+        while budget.allows_another() {
+            let Some((connection, asked)) = self.shared.from_clients.pop() else { break };
+            match asked {
+                Asked::Message(message) => {
+                    self.shared.clients.borrow_mut().heard(message.client, &connection);
+                    self.replica.handle(now, Input::Client(message));
+                    self.reporter.note_activity();
+                }
+                Asked::Status => {
+                    let status = Frame::Status(self.reporter.json(&self.replica, &self.shared));
+                    let limit = self.shared.transport.client_queue_bytes_max;
+                    let delivery = self.shared.clients.borrow_mut().send_on(&connection, limit, |buffer| {
+                        codec::encode(&status, buffer);
+                    });
+                    self.note_delivery(delivery);
+                }
+            }
+        }
+    }
+
+    fn perform_outputs(&mut self, now: Now) -> Result<(), NodeError> {
+        while let Some(output) = self.replica.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send(to, &message),
+                Output::Reply(reply) => self.reply(&reply),
+                Output::SaveIdentity(identity) => {
+                    // Rare, and never while the replica serves: waiting for the disk here silences nobody.
+                    self.store.save(&identity)?;
+                    self.shared.incarnation.set(identity.incarnation);
+                    self.replica.handle(now, Input::IdentitySaved);
+                }
+                Output::Event(event) => self.report_event(&event),
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes a message once, for however many peers.
+    fn send(&mut self, to: Destination, message: &Message) {
+        codec::encode_message(message, &mut self.scratch);
+        let frame = self.scratch.split().freeze();
+        tracing::trace!(?to, %message, "sent");
+        match to {
+            Destination::Node(peer) if matches!(message.body, Body::ConfigurationInfo(_)) => {
+                self.shared.accepted.borrow_mut().answer(peer, &frame);
+            }
+            _ => self.queue(to, message.body.is_bulk(), &frame),
+        }
+    }
+
+    fn queue(&self, to: Destination, is_bulk: bool, frame: &Bytes) {
+        let purpose = if is_bulk { Purpose::Bulk } else { Purpose::Replica };
+        for link in self.shared.links.iter().filter(|link| link.purpose == purpose) {
+            if to == Destination::Others || to == Destination::Node(link.peer) {
+                link.push(frame.clone(), &self.shared);
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: &ToClient) {
+        let limit = self.shared.transport.client_queue_bytes_max;
+        let delivery = self.shared.clients.borrow_mut().send(reply.client, limit, |buffer| {
+            codec::encode_to_client(reply, buffer);
+        });
+        self.note_delivery(delivery);
+    }
+
+    fn note_delivery(&self, delivery: Delivery) {
+        if let Delivery::CutOff(address) = delivery {
+            self.shared.problem("slow-client", || {
+                format!(
+                    "disconnected the client at {address}: it does not read its answers, and too many bytes wait for it"
+                )
+            });
+        }
+    }
+
+    fn report_event(&mut self, event: &Event) {
+        match event {
+            Event::StatusChanged { status, view } => {
+                tracing::info!(status = status.as_str(), view = view.0, "status changed");
+                self.reporter.demand();
+            }
+            Event::QuorumLost { recovering } => self.shared.problem("quorum-lost", || {
+                let ids: Vec<String> = recovering.iter().map(|node| node.0.to_string()).collect();
+                format!(
+                    "replicas {} have all lost their memory, so nobody has the state; this group serves nobody until an \
+                     operator restores a backup into a new cluster",
+                    ids.join(", ")
+                )
+            }),
+            Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
+                format!("ignored messages of replica {}: {}; correct its configuration", from.0, super::reporter::ignored(*reason))
+            }),
+        }
+    }
+}

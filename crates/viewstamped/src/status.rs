@@ -1,0 +1,108 @@
+//! What a node says about itself: for `vr status`, metrics and status streams.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use viewstamped_protocol::codec::{self, Frame, Limits};
+
+use crate::error::StatusError;
+use crate::runtime::frames::FrameReader;
+
+/// What a node says about itself. Serialized as JSON in answer to a status request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// The cluster id, in hexadecimal.
+    pub cluster: String,
+    /// The replica id.
+    pub id: u64,
+    /// The operating system's id of the process.
+    pub pid: u32,
+    /// `primary`, `backup`, or `none` while the replica is not in status normal.
+    pub role: String,
+    /// `learning` (the configuration, from peers), `starting`, `normal`, `view-change` or `recovering`.
+    pub status: String,
+    /// Why clients are not served by the group through this replica: `starting`, `recovering`, `quorum-lost`, `view-change`.
+    pub not_serving: Option<String>,
+    /// The epoch-number.
+    pub epoch: u64,
+    /// The view-number.
+    pub view: u64,
+    /// The latest view in which the status was normal.
+    pub log_view: u64,
+    /// The replica id of the primary of `view`.
+    pub primary: u64,
+    /// The op-number.
+    pub op: u64,
+    /// The commit-number.
+    pub commit: u64,
+    /// The op-number up to which operations are executed.
+    pub executed: u64,
+    /// How many operations this replica is behind the highest op-number it has heard of.
+    pub lag: u64,
+    /// How often this replica has lost its memory, its first start counted.
+    pub incarnation: u64,
+    /// What a commit waits for: `replicated` (the memory of a quorum).
+    pub durability: String,
+    /// The bytes of log in memory.
+    pub log_bytes: u64,
+    /// Open sessions.
+    pub sessions: u64,
+    /// Where clients are served.
+    pub client_address: String,
+    /// Where peers are heard; empty while the configuration is being learned.
+    pub peer_address: String,
+    /// Client connections open.
+    pub client_connections: u64,
+    /// How long the node has been running, in milliseconds.
+    pub uptime_ms: u64,
+    /// The members of the group, in order.
+    pub members: Vec<MemberStatus>,
+    /// How many inputs were ignored or refused, by reason.
+    pub ignored: BTreeMap<String, u64>,
+    /// The latest problem an operator should look at, for example a peer of another cluster.
+    pub recent_error: Option<String>,
+}
+
+/// A member of the group, as one replica sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberStatus {
+    /// Its replica id.
+    pub id: u64,
+    /// Its peer address.
+    pub address: String,
+    /// Whether a connection to it is up; always true for the replica itself.
+    pub connected: bool,
+}
+
+/// The longest status accepted from a replica, in bytes: many times what one needs.
+const STATUS_BYTES_MAX: usize = 1 << 20;
+
+/// Asks the replica whose client address is `endpoint` for its status.
+///
+/// # Errors
+/// When no replica answers there within `timeout`.
+pub async fn fetch_status(endpoint: &str, timeout: Duration) -> Result<NodeStatus, StatusError> {
+    let answer = tokio::time::timeout(timeout, ask(endpoint)).await;
+    answer.unwrap_or_else(|_| Err(StatusError::TimedOut { endpoint: endpoint.to_owned() }))
+}
+
+async fn ask(endpoint: &str) -> Result<NodeStatus, StatusError> {
+    let unreachable = |source| StatusError::Unreachable { endpoint: endpoint.to_owned(), source };
+    let stranger = |reason: String| StatusError::NotAReplica { endpoint: endpoint.to_owned(), reason };
+    let (read, mut write) = TcpStream::connect(endpoint).await.map_err(unreachable)?.into_split();
+    let mut question = BytesMut::new();
+    codec::encode(&Frame::StatusRequest, &mut question);
+    write.write_all(&question).await.map_err(unreachable)?;
+    let mut reader = FrameReader::new(read, Limits { frame_bytes_max: STATUS_BYTES_MAX });
+    match reader.next().await {
+        Ok(Frame::Status(text)) => serde_json::from_slice(&text).map_err(|error| stranger(error.to_string())),
+        Ok(_) => Err(stranger("it is another kind of message".to_owned())),
+        Err(end) => Err(stranger(end.to_string())),
+    }
+}
