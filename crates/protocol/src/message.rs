@@ -345,12 +345,13 @@ pub struct Founder {
     pub instance: InstanceId,
 }
 
-/// A newly formatted node announces itself.
+/// A newly formatted node announces itself, and whom it has heard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bootstrap {
     /// The instance minted when the sender was formatted.
     pub instance: InstanceId,
-    /// The members the sender has heard of, itself included, by node: a cluster begins when all have heard of the same.
+    /// The members the sender has heard of, itself included, each with its instance, by node. The cluster begins when all have
+    /// heard of the same ones: less proves nothing once a directory was lost and formatted again.
     pub heard: Vec<Founder>,
 }
 

@@ -1,4 +1,4 @@
-//! How a cluster begins: once, with all its members, and never again (C6, C15; docs/deviations.md).
+//! The beginning of a cluster, once, with all its members; and directories that only look new (C6, C15).
 
 mod common;
 
@@ -6,47 +6,131 @@ use common::{Group, ms};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
 
-fn formatted_again(instance: u128) -> Option<Identity> {
-    Some(Identity::formatted(InstanceId(instance)))
+fn statuses(group: &Group) -> Vec<StatusName> {
+    group.replicas.values().map(|replica| replica.report().status).collect()
 }
 
-/// C6: not a quorum but all members have to be there.
+/// r0 and r2 had begun and served; r2 lost its disk and was formatted again. A BOOTSTRAP that r0 had sent before it began came
+/// late, and r1 had not begun: r2 thought that it had met everybody, and began with r1 as if nothing had ever happened. What r0
+/// and the old r2 had acknowledged was lost. A BOOTSTRAP now counts only for the instance it names.
 #[test]
-fn a_cluster_does_not_begin_before_all_members_have_met() {
+fn a_late_bootstrap_does_not_make_a_replaced_directory_a_founder() {
     let mut group = Group::formatted(3);
+    // The first announcements arrive everywhere; nothing that r0 and r2 say later reaches r1.
+    let first: Vec<(NodeId, Message)> = group.network.drain(..).collect();
+    for (to, message) in &first {
+        group.input(to.0, Input::Message(message.clone()));
+    }
+    let mut late = Vec::new();
+    while let Some((to, message)) = group.network.pop_front() {
+        if (message.header.from.0, to.0) == (0, 2) && matches!(message.body, Body::Bootstrap(_)) {
+            late.push(message.clone());
+        }
+        if to.0 != 1 {
+            group.input(to.0, Input::Message(message));
+        }
+    }
+    late.extend(first.into_iter().filter(|(to, m)| (m.header.from.0, to.0) == (0, 2)).map(|(_, message)| message));
+    assert_eq!(statuses(&group), [StatusName::Normal, StatusName::Starting, StatusName::Normal]);
+    assert!(late.len() >= 2, "one names r2's instance, one names nobody's");
+    group.cut.extend([(0, 1), (2, 1)]);
+    let session = group.register(0);
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+    // r2 loses its disk and is formatted again; r0 is cut off.
     group.crash(2);
-    group.network.clear();
-    group.run_for(ms(5_000));
-    assert_eq!((group.status(0), group.status(1)), (StatusName::Starting, StatusName::Starting));
-    group.start(2, formatted_again(102));
-    group.run_for(ms(1_500));
+    group.cut.clear();
+    group.cut.extend([(0, 1), (0, 2), (1, 0), (2, 0)]);
+    group.start(2, Some(Identity::formatted(InstanceId(999))));
+    for message in late {
+        group.input(2, Input::Message(message));
+    }
+    group.run_for(ms(3_000));
+    for id in [1, 2] {
+        assert_ne!(group.replica(id).report().status, StatusName::Normal, "r2 as it is now never met r0");
+    }
+    // r0 comes back, and tells them what has happened since.
+    group.cut.clear();
+    group.run_for(ms(3_000));
     assert!(group.all_normal());
+    assert_eq!(group.journal(2), "a");
 }
 
-/// C6, C15: r2 hears that r0 is new, never of r1, and is cut off. The cluster began with r0 and r1, who had heard of all three,
-/// and committed. r1 lost its disk and was formatted once more, r0 was cut off, and r2 came back: now r1 and r2 had heard of
-/// three new members, and began the cluster a second time, without what was committed. One replica lost its memory, no more.
+/// A founder that comes up after the others have begun, and was never replaced, is merely late: it has forgotten nothing.
 #[test]
-fn a_member_formatted_twice_does_not_begin_the_cluster_twice() {
+fn a_founder_that_comes_up_late_joins_without_recovering() {
     let mut group = Group::formatted(3);
-    group.hold(|to, message| to == 2 && message.header.from == NodeId(1));
-    let to_r2 = group.hold(|to, _| to == 2);
-    for (to, message) in to_r2 {
+    // r2 is heard, and hears; but what would tell it that it was heard is lost, and it crashes as it was formatted.
+    let first: Vec<(NodeId, Message)> = group.network.drain(..).collect();
+    for (to, message) in first {
         group.input(to.0, Input::Message(message));
     }
     group.cut.extend([(0, 2), (1, 2)]);
-    group.run_for(ms(500));
-    assert_eq!(group.status(0), StatusName::Starting, "r2 cannot say that it has heard of r1");
-    group.crash(1);
+    group.settle();
+    assert_eq!(statuses(&group), [StatusName::Normal, StatusName::Normal, StatusName::Starting]);
     group.cut.clear();
-    group.isolate(0);
-    group.start(1, formatted_again(777));
+    group.crash(2);
+    group.identities.remove(&NodeId(2));
+    group.start(2, Some(Identity::formatted(InstanceId(102))));
+    group.run_for(ms(500));
+    assert!(group.all_normal());
+    assert_eq!(group.replica(2).report().incarnation, Incarnation(1), "it did not have to recover");
+}
+
+/// A directory formatted again for a cluster that has begun must recover, under a new incarnation.
+#[test]
+fn a_member_formatted_again_recovers() {
+    let (mut group, session) = Group::serving(3);
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+    group.crash(2);
+    group.start(2, Some(Identity::formatted(InstanceId(999))));
+    group.run_for(ms(500));
+    assert!(group.all_normal());
+    assert_eq!(group.replica(2).report().incarnation, Incarnation(2));
+    assert_eq!(group.journal(2), "a");
+}
+
+/// Nothing begins before all members have met: a quorum of empty directories may be the rest of a group that has served.
+#[test]
+fn a_new_cluster_waits_for_all_its_members() {
+    let mut group = Group::formatted(3);
+    group.crash(2);
+    group.network.retain(|(_, message)| message.header.from.0 != 2);
     group.run_for(ms(3_000));
-    let begun = group.replicas.values().filter(|replica| replica.report().status == StatusName::Normal).count();
-    assert_eq!(begun, 0, "r1 and r2 know nothing of each other's past");
+    assert_eq!(statuses(&group), [StatusName::Starting, StatusName::Starting]);
+    group.start(2, Some(Identity::formatted(InstanceId(102))));
+    group.run_for(ms(2_000));
+    assert!(group.all_normal());
+}
+
+/// r0 and r1 had begun and served. r2 had not: it had heard of r1 and met r0, but nobody told it that r1 had heard of it. r1 lost
+/// its disk and was formatted again, and r0 was cut off. r2 and the new r1 met, and r2 had then met everybody, each of them at
+/// some time: it began, and r1 believed it. The cluster began a second time, and what r0 had acknowledged was lost.
+#[test]
+fn to_have_met_everybody_at_some_time_begins_nothing() {
+    let mut group = Group::formatted(3);
+    group.lose(|to, message| match &message.body {
+        Body::Bootstrap(m) => {
+            (message.header.from.0, to) == (1, 2) && m.heard.iter().any(|founder| founder.node.0 == 2)
+        }
+        Body::Founded(_) => to == 2,
+        _ => false,
+    });
+    group.settle();
+    assert_eq!(statuses(&group), [StatusName::Normal, StatusName::Normal, StatusName::Starting]);
+    let session = group.register(0);
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+    group.crash(1);
     group.heal();
-    group.run_for(ms(5_000));
-    assert!(group.all_normal(), "with all three it can begin");
+    group.isolate(0);
+    group.start(1, Some(Identity::formatted(InstanceId(999))));
+    group.run_for(ms(3_000));
+    assert_eq!(statuses(&group)[1..], [StatusName::Starting, StatusName::Starting], "r0 remembers, and they do not");
+    group.heal();
+    group.run_for(ms(3_000));
+    assert!(group.all_normal());
+    for id in 0..3 {
+        assert_eq!(group.journal(id), "a");
+    }
 }
 
 /// C15: a crash while the cluster begins must not keep it from beginning.
@@ -61,48 +145,11 @@ fn each_member_may_crash_at_any_message_of_the_beginning() {
             }
             group.crash(victim);
             let identity = group.identities.get(&NodeId(victim)).cloned();
-            group.start(victim, identity.or_else(|| formatted_again(u128::from(victim) + 100)));
+            group.start(victim, identity.or_else(|| Some(Identity::formatted(InstanceId(u128::from(victim) + 100)))));
             group.run_for(ms(4_000));
             assert!(group.all_normal(), "r{victim} crashes after {messages} messages");
         }
     }
-}
-
-/// A member that was met, but comes up again only when the cluster has moved on, has promised nothing and forgotten nothing.
-#[test]
-fn a_founder_that_never_took_part_is_merely_late() {
-    let mut group = Group::formatted(3);
-    // r2 is not told that all have heard of all.
-    while let Some((to, message)) = group.network.pop_front() {
-        let is_last_word = match &message.body {
-            Body::Bootstrap(m) => m.heard.len() == 3,
-            _ => true,
-        };
-        if to.0 != 2 || !is_last_word {
-            group.input(to.0, Input::Message(message));
-        }
-    }
-    assert_eq!((group.status(0), group.status(2)), (StatusName::Normal, StatusName::Starting));
-    group.crash(2);
-    let session = group.register(0);
-    group.execute(0, session, 1, "a");
-    group.start(2, formatted_again(102));
-    group.run_for(ms(500));
-    assert_eq!((group.status(2), group.journal(2).as_str()), (StatusName::Normal, "a"));
-    assert_eq!(group.replica(2).report().incarnation, Incarnation(1));
-}
-
-/// C15: a formatted directory whose instance the founders do not name replaces one that was lost: it recovers, under an
-/// incarnation that was never used.
-#[test]
-fn a_member_formatted_again_later_recovers() {
-    let (mut group, session) = Group::serving(3);
-    group.execute(0, session, 1, "a");
-    group.crash(2);
-    group.start(2, formatted_again(777));
-    group.run_for(ms(1_000));
-    assert_eq!((group.status(2), group.journal(2).as_str()), (StatusName::Normal, "a"));
-    assert_eq!(group.replica(2).report().incarnation, Incarnation(2));
 }
 
 /// A member may be formatted again before the cluster begins; an old announcement of its first life is not believed again.
@@ -113,7 +160,7 @@ fn a_member_formatted_again_before_the_beginning_takes_part() {
     group.network.extend(announced.clone());
     group.crash(2);
     group.run_for(ms(200));
-    group.start(2, formatted_again(777));
+    group.start(2, Some(Identity::formatted(InstanceId(777))));
     group.network.extend(announced);
     group.run_for(ms(3_000));
     assert!(group.all_normal());

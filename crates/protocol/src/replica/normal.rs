@@ -12,7 +12,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn enter_normal(&mut self) {
         self.log_view = self.view;
         self.heard_view = self.heard_view.max(self.view);
-        // What an earlier view prepared above this log has no place in this view.
+        // What was heard of an older view's log may never have survived.
         self.heard_op = self.log.op();
         self.transfer = None;
         self.votes.clear();
@@ -56,8 +56,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            self.tell_of_later_view(header.from);
-            return Err(Ignored::OlderView);
+            return self.answer_laggard(header, false);
         }
         if header.view > self.view || !self.status.is_normal() {
             self.heard_started(header);

@@ -231,7 +231,8 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::Unasked);
         };
         // An answer names the life it answers, so that not even a nonce used twice brings an old answer back (C2).
-        if *nonce != m.nonce || m.crash_vector.known(self.id) != self.incarnation {
+        let answers_this_life = m.crash_vector.iter().any(|known| known == (self.id, self.incarnation));
+        if *nonce != m.nonce || !answers_this_life {
             return Err(Ignored::Unasked);
         }
         let message = Message { header, body: Body::RecoveryResponse(m) };

@@ -26,7 +26,7 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starting {
-    /// The members heard of, this one included, each with the instance it was formatted with.
+    /// The members heard of, itself included, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
     /// Instances that were formatted again since: never believed a second time.
     pub replaced: BTreeSet<InstanceId>,

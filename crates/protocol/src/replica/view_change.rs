@@ -43,15 +43,6 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// Tells one that is behind of this view: that it has started, or, while it has not, that it is to be joined.
-    pub(super) fn tell_of_later_view(&mut self, to: NodeId) {
-        if self.status.is_normal() {
-            self.send(to, Body::ViewHint);
-        } else {
-            self.send_confirmed(Some(to));
-        }
-    }
-
     /// 4.2 step 2, with a suffix of the log bounded in bytes (5.3).
     fn send_do_view_change(&mut self) {
         let suffix = self.log.suffix(self.log.base(), self.options.do_view_change_bytes_max);
@@ -82,8 +73,7 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::NotPrimary);
         }
         if header.view < self.view {
-            self.tell_of_later_view(header.from);
-            return Err(Ignored::OlderView);
+            return self.answer_laggard(header, false);
         }
         if body.log_view >= header.view || body.commit > body.op || body.suffix.len() as u64 > body.op.0 {
             return Err(Ignored::Malformed);

@@ -155,7 +155,7 @@ impl<S: Service> Replica<S> {
         match &self.status {
             Status::Primary(_) => self.send_start_view(header.from),
             Status::Backup(_) if header.view < self.view || confirmed => self.send(header.from, Body::ViewHint),
-            Status::ViewChange(_) if header.view < self.view => self.tell_of_later_view(header.from),
+            Status::ViewChange(_) if header.view < self.view => self.send_confirmed(Some(header.from)),
             _ => {}
         }
         Err(Ignored::OlderView)

@@ -51,6 +51,7 @@ pub struct Group {
     /// How long every message takes. Zero: it arrives before time passes.
     pub latency: Duration,
     travelling: VecDeque<(Time, NodeId, Message)>,
+    pub cluster_options: ClusterOptions,
     pub options: Options,
     /// The seed of the replica started last.
     pub seed: u128,
@@ -66,7 +67,15 @@ impl Group {
         Self::with_options(size, Options::default())
     }
 
+    pub fn formatted_with(size: u64, cluster_options: ClusterOptions) -> Self {
+        Self::with(size, cluster_options, Options::default())
+    }
+
     pub fn with_options(size: u64, options: Options) -> Self {
+        Self::with(size, ClusterOptions::default(), options)
+    }
+
+    fn with(size: u64, cluster_options: ClusterOptions, options: Options) -> Self {
         let members = (0..size).map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("h:{id}") });
         let configuration = Configuration::new(EpochNumber::ZERO, members.collect()).unwrap();
         let mut group = Self {
@@ -81,6 +90,7 @@ impl Group {
             lossy: None,
             latency: Duration::ZERO,
             travelling: VecDeque::new(),
+            cluster_options,
             options,
             seed: 1,
         };
@@ -109,7 +119,7 @@ impl Group {
             cluster: CLUSTER,
             id: NodeId(id),
             configuration: self.configuration.clone(),
-            cluster_options: ClusterOptions::default(),
+            cluster_options: self.cluster_options,
             options: self.options,
             identity,
             seed: self.seed,
