@@ -65,6 +65,7 @@ impl Promise {
 /// What counts of a live replica.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
+    incarnation: Incarnation,
     view: ViewNumber,
     is_changing: bool,
     rank: (ViewNumber, OpNumber),
@@ -133,6 +134,7 @@ impl Durability {
         let head = ghost.head();
         let hash = ghost.hash_at(head);
         self.standing[place] = now.is_live().then(|| Standing {
+            incarnation: now.incarnation,
             view: now.view,
             is_changing: now.status == StatusName::ViewChange,
             rank: (now.log_view, now.op),
@@ -193,7 +195,32 @@ impl Durability {
                 let holds = promise.holds(op, hash);
                 candidates[place].push(Candidate { place, incarnation, rank, known, holds });
             }
+            self.check_void(view, &candidates)?;
             self.check_quorums(&view.to_string(), candidates, op)?;
+        }
+        Ok(())
+    }
+
+    /// I-VOID: a promise whose maker has crashed since and now serves in an earlier view can no longer be part of any quorum.
+    ///
+    /// Those whose answers completed the recovery know of the crash, and they are in every quorum. Sees a hole in that argument
+    /// before anything is committed that could fall through it.
+    fn check_void(&self, view: ViewNumber, candidates: &[Vec<Candidate>]) -> Checked {
+        for promise in candidates.iter().flatten() {
+            let Some(maker) = self.standing[promise.place] else { continue };
+            if maker.view >= view || maker.incarnation <= promise.incarnation {
+                continue;
+            }
+            let followers = followers_of(promise, candidates, |_| true);
+            let mut members = vec![*promise];
+            if complete(&mut members, &followers, self.configuration.quorum()) {
+                let (forgotten, names) = (self.name(promise), self.names(members));
+                hold!(
+                    "I-VOID",
+                    false,
+                    "{names} could start {view} with the promise of {forgotten}, which it has forgotten"
+                );
+            }
         }
         Ok(())
     }
@@ -240,32 +267,23 @@ impl Durability {
     fn check_quorums(&self, view: &str, candidates: Vec<Vec<Candidate>>, op: OpNumber) -> Checked {
         let quorum = self.configuration.quorum();
         for winner in candidates.iter().flatten().filter(|candidate| !candidate.holds) {
-            let followers: Vec<Vec<Candidate>> = candidates
-                .iter()
-                .map(|of_place| {
-                    of_place
-                        .iter()
-                        .filter(|other| {
-                            other.place != winner.place && other.rank <= winner.rank && other.agrees_with(winner)
-                        })
-                        .copied()
-                        .collect()
-                })
-                .collect();
+            let followers = followers_of(winner, &candidates, |other| other.rank <= winner.rank);
             let mut members = vec![*winner];
             if complete(&mut members, &followers, quorum) {
-                members.sort_by_key(|member| member.place);
-                let names: Vec<String> = members.iter().map(|member| self.name(member)).collect();
-                let winner = self.name(winner);
+                let (winner, names) = (self.name(winner), self.names(members));
                 hold!(
                     NAME,
                     false,
-                    "{} could start {view} from the log of {winner}, which lacks what was decided up to {op}",
-                    names.join(", ")
+                    "{names} could start {view} from the log of {winner}, which lacks what was decided up to {op}"
                 );
             }
         }
         Ok(())
+    }
+
+    fn names(&self, mut members: Vec<Candidate>) -> String {
+        members.sort_by_key(|member| member.place);
+        members.iter().map(|member| self.name(member)).collect::<Vec<_>>().join(", ")
     }
 
     fn name(&self, candidate: &Candidate) -> String {
@@ -277,6 +295,16 @@ impl Durability {
 /// Whether a replica may yet send a DOVIEWCHANGE for `view`.
 fn could_join(standing: &Standing, view: ViewNumber) -> bool {
     standing.view < view || (standing.view == view && standing.is_changing)
+}
+
+/// The candidates of other places that may be in one quorum with `first`, as far as `is_wanted` says so.
+fn followers_of(
+    first: &Candidate,
+    candidates: &[Vec<Candidate>],
+    is_wanted: impl Fn(&Candidate) -> bool,
+) -> Vec<Vec<Candidate>> {
+    let fits = |other: &&Candidate| other.place != first.place && is_wanted(other) && other.agrees_with(first);
+    candidates.iter().map(|of_place| of_place.iter().filter(fits).copied().collect()).collect()
 }
 
 /// Extends `members` by one candidate of each further place, as far as all agree, to the size of a quorum.
