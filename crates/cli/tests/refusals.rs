@@ -5,7 +5,9 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 
-use support::{Group, Process, Scratch, assert_fails, code, free_base_port, is_empty, run, stderr, stdout, vr};
+use support::{
+    Group, Process, Scratch, assert_fails, code, eventually, free_base_port, is_empty, run, stderr, stdout, vr,
+};
 
 const MEMBERS: &str = "0=127.0.0.1:4380,1=127.0.0.1:4390,2=127.0.0.1:4400";
 
@@ -110,6 +112,29 @@ fn port_in_use_and_a_second_process_for_one_replica_are_refused() {
     let base = endpoint.rsplit_once(':').unwrap().1;
     assert_fails(&run(&["dev", "--base-port", base]), 3, &[&format!("port {base}"), "--base-port"]);
     group.wait_for_status(0);
+}
+
+#[test]
+fn two_processes_that_are_one_replica_are_named_and_harm_nothing() {
+    let scratch = Scratch::new("twins");
+    let group = Group::start(&scratch, 3, &[]);
+    assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+    let (members, cluster) = identity(&group);
+    let base = free_base_port(1);
+    let (client, peer) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1));
+    let directory = scratch.path("twin");
+    let who = ["--cluster", &cluster, "--replica", "1", "--members", &members, &directory];
+    let twin = Process::spawn(vr(&[&["start", "--listen-client", &client, "--listen-peer", &peer], &who[..]].concat()));
+
+    let all = format!("{},{client}", group.endpoints);
+    eventually("vr status names both", || {
+        let status = run(&["status", "--endpoints", &all]);
+        code(&status) == 1 && stdout(&status).contains("several processes say that they are replica 1")
+    });
+    assert_eq!(stdout(&group.run(&["kv", "get", "k"])), "v\n");
+    drop(twin);
+    group.wait_for_status(0);
+    assert_eq!(stdout(&group.run(&["kv", "get", "k"])), "v\n");
 }
 
 /// The members and the cluster id of a group, as its replicas say.
