@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use viewstamped_protocol::{ClientOptions, ClusterId, Service};
@@ -163,9 +164,24 @@ impl Drop for Node {
     }
 }
 
+/// How long an address may be in use: a process that was killed just now keeps its own until the kernel has cleared it away.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait before an address that is in use is tried again.
+const ADDRESS_RETRY: Duration = Duration::from_millis(20);
+
 fn listen(address: &str, purpose: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| match source.kind() {
-        ErrorKind::AddrInUse => StartError::AddressInUse { address: address.to_owned(), purpose },
-        _ => StartError::Listen { address: address.to_owned(), purpose, source },
-    })
+    let patience_ends = Instant::now() + ADDRESS_PATIENCE;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(source) if source.kind() != ErrorKind::AddrInUse => {
+                return Err(StartError::Listen { address: address.to_owned(), purpose, source });
+            }
+            Err(_) if Instant::now() >= patience_ends => {
+                return Err(StartError::AddressInUse { address: address.to_owned(), purpose });
+            }
+            Err(_) => std::thread::sleep(ADDRESS_RETRY),
+        }
+    }
 }

@@ -20,7 +20,7 @@ fn hello(cluster: ClusterId, node: Option<u64>, purpose: Purpose) -> Vec<u8> {
     let node = node.map(NodeId);
     let mut bytes = BytesMut::new();
     encode(
-        &Frame::Hello(Hello { cluster, node, incarnation: Incarnation::ZERO, purpose, version: VERSION }),
+        &Frame::Hello(Hello { cluster, node, incarnation: Incarnation::ZERO, purpose, version: VERSION, process: 7 }),
         &mut bytes,
     );
     bytes.to_vec()

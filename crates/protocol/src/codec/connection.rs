@@ -20,6 +20,8 @@ pub struct Hello {
     pub purpose: Purpose,
     /// The newest version of the format that the sender speaks, which may be newer than that of this frame.
     pub version: u16,
+    /// Random for each start of a replica, so that two processes that run under one id are told apart; 0 from a client.
+    pub process: u64,
 }
 
 /// What a connection is for.
@@ -40,7 +42,7 @@ const CLIENT: u8 = 3;
 pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
     let sender = Sender::node(hello.node.unwrap_or_default(), hello.incarnation);
     let envelope = Envelope { cluster: hello.cluster, sender, ..Envelope::default() };
-    write_frame(out, Kind::Hello, envelope, 8, |out| {
+    write_frame(out, Kind::Hello, envelope, 12, |out| {
         out.put_u16_le(hello.version);
         out.put_u8(match hello.purpose {
             Purpose::Replica => REPLICA,
@@ -48,6 +50,7 @@ pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
             Purpose::Client => CLIENT,
         });
         out.put_u8(u8::from(hello.node.is_some()));
+        out.put_u64_le(hello.process);
     });
 }
 
@@ -62,10 +65,11 @@ pub(super) fn decode_hello(envelope: &Envelope, reader: &mut Reader<'_>) -> Resu
         found => return Err(reader.choice("purpose", found)),
     };
     let is_node = reader.bool("whether a replica sends")?;
+    let process = reader.u64("process")?;
     let (node, incarnation) = envelope.sender.as_node(reader)?;
     reader.unused("node", is_node || node == NodeId::ZERO)?;
     let node = is_node.then_some(node);
-    Ok(Hello { cluster: envelope.cluster, node, incarnation, purpose, version })
+    Ok(Hello { cluster: envelope.cluster, node, incarnation, purpose, version, process })
 }
 
 pub(super) fn encode_status_request(out: &mut BytesMut) {

@@ -15,6 +15,7 @@
 //!     incarnation: Incarnation::ZERO,
 //!     purpose: Purpose::Client,
 //!     version: VERSION,
+//!     process: 7,
 //! };
 //! let mut buffer = BytesMut::new();
 //! encode(&Frame::Hello(hello), &mut buffer);

@@ -36,6 +36,7 @@ fn hello() {
         incarnation: Incarnation(5),
         purpose: Purpose::Bulk,
         version: VERSION,
+        process: 0x77,
     };
     assert_golden(
         &Frame::Hello(hello),
@@ -43,8 +44,8 @@ fn hello() {
             "f6565252",                         // magic
             "0100",                             // version
             "0100",                             // kind
-            "04000000",                         // length of the body
-            "fa79dc8e",                         // checksum
+            "0c000000",                         // length of the body
+            "c9dfb8fa",                         // checksum
             "c1000000000000000000000000000000", // cluster
             "0000000000000000",                 // epoch
             "0000000000000000",                 // view
@@ -53,6 +54,7 @@ fn hello() {
             "0100",                             // newest version
             "02",                               // purpose: bulk
             "01",                               // sent by a replica
+            "7700000000000000",                 // process
         ],
     );
 }

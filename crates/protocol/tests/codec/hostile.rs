@@ -281,6 +281,7 @@ fn a_field_that_a_frame_does_not_use_must_be_zero() {
         incarnation: Incarnation(0),
         purpose: Purpose::Client,
         version: VERSION,
+        process: 0,
     };
     let request = FromClient {
         cluster: ClusterId(1),

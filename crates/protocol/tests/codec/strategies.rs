@@ -276,8 +276,15 @@ fn client_reply() -> impl Strategy<Value = ClientReply> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let purpose = prop_oneof![Just(Purpose::Replica), Just(Purpose::Bulk), Just(Purpose::Client)];
-    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>()).prop_map(
-        |(cluster, node, incarnation, purpose, version)| Hello { cluster, node, incarnation, purpose, version },
+    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>(), any::<u64>()).prop_map(
+        |(cluster, node, incarnation, purpose, version, process)| Hello {
+            cluster,
+            node,
+            incarnation,
+            purpose,
+            version,
+            process,
+        },
     )
 }
 

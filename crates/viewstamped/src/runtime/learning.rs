@@ -27,6 +27,7 @@ const ASKERS_MAX: usize = 16;
 pub(crate) struct Learner {
     pub(crate) cluster: ClusterId,
     pub(crate) id: NodeId,
+    pub(crate) process: u64,
     pub(crate) peers: Vec<String>,
     pub(crate) transport: TransportOptions,
 }
@@ -87,6 +88,12 @@ async fn converse(learner: &Learner, stream: TcpStream) -> Result<Group, String>
             Ok(Frame::Hello(hello)) if hello.cluster != learner.cluster => {
                 return Err(format!("it belongs to cluster {}, not to {}", hello.cluster, learner.cluster));
             }
+            Ok(Frame::Hello(hello)) if hello.node == Some(learner.id) => {
+                return Err(format!(
+                    "it is connected to another process that runs as replica {}: two replicas run with one id; stop one",
+                    learner.id.0
+                ));
+            }
             Ok(Frame::Replica(Message { body: Body::ConfigurationInfo(info), .. })) => {
                 return Ok(Group { configuration: info.configuration, options: info.options });
             }
@@ -102,7 +109,8 @@ async fn converse(learner: &Learner, stream: TcpStream) -> Result<Group, String>
 /// A hello and a GETCONFIGURATION, from a replica that knows nothing of itself but its name.
 fn question(learner: &Learner) -> BytesMut {
     let (cluster, incarnation) = (learner.cluster, Incarnation::ZERO);
-    let hello = Hello { cluster, node: Some(learner.id), incarnation, purpose: Purpose::Replica, version: VERSION };
+    let (node, purpose) = (Some(learner.id), Purpose::Replica);
+    let hello = Hello { cluster, node, incarnation, purpose, version: VERSION, process: learner.process };
     let header = Header { cluster, epoch: EpochNumber::ZERO, view: ViewNumber::ZERO, from: learner.id, incarnation };
     let mut frames = BytesMut::new();
     codec::encode(&Frame::Hello(hello), &mut frames);

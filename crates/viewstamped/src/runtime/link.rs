@@ -1,6 +1,7 @@
 //! The connections this replica dials: to every peer one for the protocol and one for bulk, so that a heartbeat never
 //! queues behind a state transfer. Only what dials writes; what accepts reads.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     pub(crate) purpose: Purpose,
     address: String,
     outlet: Rc<Outlet>,
+    /// The process that answers at the address.
+    process: Cell<u64>,
 }
 
 /// Why a peer is not connected.
@@ -47,11 +50,16 @@ enum DialError {
 
 impl Link {
     pub(crate) fn new(peer: NodeId, purpose: Purpose, address: String) -> Self {
-        Self { peer, purpose, address, outlet: Rc::default() }
+        Self { peer, purpose, address, outlet: Rc::default(), process: Cell::new(0) }
     }
 
     pub(crate) fn is_up(&self) -> bool {
         self.outlet.is_up()
+    }
+
+    /// Whether another process than this one answers at the peer's address, right now.
+    pub(crate) fn is_held_by_another(&self, process: u64) -> bool {
+        self.is_up() && self.process.get() != process
     }
 
     /// Queues a frame. When there is no room, a message is dropped: the protocol sends again what matters.
@@ -115,13 +123,14 @@ async fn dial(shared: &Shared, link: &Link) -> Result<(FrameReader, OwnedWriteHa
     let (read, mut write) = stream.into_split();
     let mut reader = FrameReader::new(read, shared.peer_limits);
     let mut frame = BytesMut::new();
-    codec::encode(&shared.hello(link.purpose), &mut frame);
+    codec::encode(&shared.hello(link.purpose, shared.id), &mut frame);
     write.write_all(&frame).await.map_err(DialError::Unreachable)?;
     let answer = timeout(limits.hello_timeout, reader.next()).await.map_err(|_| DialError::TimedOut)??;
     let Frame::Hello(answer) = answer else {
         return Err(DialError::Stranger(format!("what answers at {} does not say who it is", link.address)));
     };
     verify(shared, link, &answer).map_err(DialError::Stranger)?;
+    link.process.set(answer.process);
     Ok((reader, write))
 }
 
@@ -132,6 +141,13 @@ fn verify(shared: &Shared, link: &Link, answer: &Hello) -> Result<(), String> {
             "replica {} should answer at {address}, but a replica of cluster {} does, and this is cluster {}; correct the \
              member list or stop the other cluster's replica",
             link.peer.0, answer.cluster, shared.cluster
+        ));
+    }
+    if answer.node == Some(shared.id) {
+        return Err(format!(
+            "replica {} at {address} is connected to another process that runs as replica {}, as this one does: two replicas \
+             run with one id; stop one of them",
+            link.peer.0, shared.id.0
         ));
     }
     if answer.node != Some(link.peer) {

@@ -190,10 +190,20 @@ async fn add_peer(
     place: Place,
     hello: Hello,
 ) {
-    // Whoever it is learns who is here, so that both sides can say what is wrong.
-    if let Err(error) = answer_hello(&shared, &mut write, hello.purpose).await {
+    // Whoever it is learns who is here, so that both sides can say what is wrong: under its own name, if another process has it.
+    let rival = hello.node.filter(|node| is_rival(&shared, *node, hello.process));
+    if let Err(error) = answer_hello(&shared, &mut write, hello.purpose, rival).await {
         tracing::debug!(%address, %error, "a peer's connection broke before it was used");
         return;
+    }
+    if let Some(node) = rival {
+        return shared.problem("two-replicas-with-one-id", || {
+            format!(
+                "refused a second process that says it is replica {}, at {address}: the one at the address in the member \
+                 list is up; stop one of them",
+                node.0
+            )
+        });
     }
     let peer = match verify(&shared, address, &hello) {
         Ok(peer) => peer,
@@ -216,9 +226,19 @@ async fn add_peer(
     shared.accepted.borrow_mut().read_by(ticket, task.abort_handle());
 }
 
-async fn answer_hello(shared: &Shared, write: &mut OwnedWriteHalf, purpose: Purpose) -> io::Result<()> {
+/// Whether the replica at the peer's own address is up, and this is not it.
+fn is_rival(shared: &Shared, node: NodeId, process: u64) -> bool {
+    shared.links.iter().any(|link| link.peer == node && link.is_held_by_another(process))
+}
+
+async fn answer_hello(
+    shared: &Shared,
+    write: &mut OwnedWriteHalf,
+    purpose: Purpose,
+    rival: Option<NodeId>,
+) -> io::Result<()> {
     let mut frame = BytesMut::new();
-    codec::encode(&shared.hello(purpose), &mut frame);
+    codec::encode(&shared.hello(purpose, rival.unwrap_or(shared.id)), &mut frame);
     write.write_all(&frame).await
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Asked {
 pub(crate) struct Shared {
     pub(crate) cluster: ClusterId,
     pub(crate) id: NodeId,
+    /// Random: tells this process from another one that runs under the same id.
+    pub(crate) process: u64,
     /// 0 while unknown.
     pub(crate) incarnation: Cell<Incarnation>,
     pub(crate) configuration: Configuration,
@@ -52,14 +54,15 @@ impl Shared {
         self.problems.borrow_mut().note(kind, describe);
     }
 
-    /// How this replica introduces itself.
-    pub(crate) fn hello(&self, purpose: Purpose) -> Frame {
+    /// How this replica introduces itself: under its own id, but to one whose id is taken.
+    pub(crate) fn hello(&self, purpose: Purpose, node: NodeId) -> Frame {
         Frame::Hello(Hello {
             cluster: self.cluster,
-            node: Some(self.id),
+            node: Some(node),
             incarnation: self.incarnation.get(),
             purpose,
             version: VERSION,
+            process: self.process,
         })
     }
 }

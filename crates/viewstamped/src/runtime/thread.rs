@@ -64,10 +64,12 @@ async fn live<S: Service>(start: Start, service: S) -> Result<(), NodeError> {
     let Boot { cluster, id, identity, membership, directory, listen_peer } = boot;
     let started = Instant::now();
     let client_listener = adopt(client_listener)?;
+    // Of the same random bits as the core's seed, but not what the core makes of them.
+    let process = (seed >> 64) as u64 ^ seed as u64;
     let group = match membership {
         Membership::Known(group) => group,
         Membership::Unknown { peers } => {
-            let learner = learning::Learner { cluster, id, peers, transport };
+            let learner = learning::Learner { cluster, id, process, peers, transport };
             match learning::learn(learner, &client_listener, &control, &status).await {
                 Some(group) => group,
                 None => return Ok(()),
@@ -88,6 +90,7 @@ async fn live<S: Service>(start: Start, service: S) -> Result<(), NodeError> {
     let shared = Rc::new(Shared {
         cluster,
         id,
+        process,
         incarnation: Cell::new(identity.as_ref().map_or(Incarnation::ZERO, |identity| identity.incarnation)),
         links: links(&group, id),
         peer_limits: Limits::for_peers(group.options.operation_bytes_max),
