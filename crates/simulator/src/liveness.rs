@@ -76,12 +76,13 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Ends all faults. Returns the core: all replicas, or some that are enough while the others stay cut off.
+    /// Ends all faults. Returns the core: all replicas, or some that are enough while the others stay cut off. A group that has
+    /// not begun needs all (C6).
     fn heal(&mut self) -> Result<Vec<usize>, Violation> {
         self.is_healed = true;
         let mut outside = 0u32;
         let threshold = self.cluster.configuration().threshold();
-        if self.dice.faults.strikes(24_576) {
+        if self.dice.faults.strikes(24_576) && self.cluster.is_founded() {
             for _ in 0..threshold {
                 let place = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
                 let failing =

@@ -20,9 +20,6 @@ use crate::service::Service;
 /// The incarnation of a replica that never lost its memory.
 const FIRST_INCARNATION: Incarnation = Incarnation(1);
 
-/// How often the members of a cluster that has not begun may be formatted again, before those that run have to be restarted.
-const REPLACED_MAX: usize = 64;
-
 impl<S: Service> Replica<S> {
     pub(super) fn enter_starting(&mut self) {
         assert!(self.identity.is_virgin(), "only a replica that never took part may start");
@@ -60,20 +57,13 @@ impl<S: Service> Replica<S> {
         let Status::Starting(starting) = &mut self.status else {
             return self.answer_latecomer(header);
         };
-        if starting.saving || starting.replaced.contains(&m.instance) {
+        if starting.saving {
             return Err(Ignored::Duplicate);
         }
         let has_heard_of_me = m.heard.contains(&me);
-        let known = starting.heard.get(&header.from).copied();
-        if known != Some(m.instance) {
-            if starting.replaced.len() >= REPLACED_MAX {
-                return Err(Ignored::NoRoom);
-            }
-            starting.replaced.extend(known);
-            starting.heard.insert(header.from, m.instance);
-        }
+        let is_new = starting.heard.insert(header.from, m.instance) != Some(m.instance);
         starting.reports.insert(header.from, m.heard);
-        if known != Some(m.instance) {
+        if is_new {
             let body = self.bootstrap();
             self.broadcast(body);
         } else if !has_heard_of_me {

@@ -28,8 +28,6 @@ pub(super) enum Status {
 pub(super) struct Starting {
     /// The members heard of, itself included, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
-    /// Instances that were formatted again since: never believed a second time.
-    pub replaced: BTreeSet<InstanceId>,
     /// Whom each member has heard of, by its own latest word.
     pub reports: BTreeMap<NodeId, Vec<Founder>>,
     /// The founders are known and being saved.
