@@ -26,6 +26,9 @@ pub(crate) struct ReplicaOptions {
     /// How long a primary that hears no quorum goes on before it falls silent
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.abdicate_timeout))]
     abdicate_timeout: Span,
+    /// How long a primary goes on while it is heard but nothing it prepares is acknowledged.
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.stall_timeout))]
+    stall_timeout: Span,
     /// How often the messages of a view change are sent again
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.view_change_retry))]
     view_change_retry: Span,
@@ -90,6 +93,7 @@ impl ReplicaOptions {
             suspect_timeout: self.suspect_timeout.0,
             suspect_jitter: self.suspect_jitter.0,
             abdicate_timeout: self.abdicate_timeout.0,
+            stall_timeout: self.stall_timeout.0,
             view_change_retry: self.view_change_retry.0,
             view_change_timeout: self.view_change_timeout.0,
             view_change_timeout_max: self.view_change_timeout_max.0,

@@ -46,6 +46,9 @@ pub(crate) struct TransportFlags {
     /// The most messages of peers, and of clients, handled before outputs are written and timers looked at
     #[arg(long, value_name = "COUNT", default_value_t = DEFAULT.turn_messages_max)]
     turn_messages_max: usize,
+    /// The longest time they are handled for before that
+    #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.turn_time_max))]
+    turn_time_max: Span,
     /// How long connecting to a peer may take
     #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.connect_timeout))]
     connect_timeout: Span,
@@ -75,6 +78,7 @@ impl TransportFlags {
             peer_silence_timeout: self.peer_silence_timeout.0,
             client_silence_timeout: self.client_silence_timeout.0,
             turn_messages_max: self.turn_messages_max,
+            turn_time_max: self.turn_time_max.0,
             connect_timeout: self.connect_timeout.0,
             reconnect_backoff: self.reconnect_backoff.0,
             reconnect_backoff_max: self.reconnect_backoff_max.0,

@@ -54,6 +54,7 @@ fn escaped(group: &Group) {
     assert_eq!(stdout(&group.run(&["kv", "get", "odd\tkey\n"])), "value\\\r\n");
     assert_eq!(stdout(&group.run(&["kv", "export", "--escaped", "--prefix", "odd"])), line);
     assert_fails(&group.run(&["kv", "export", "--prefix", "odd"]), 3, &["odd\\tkey\\n", "--escaped"]);
+    assert_eq!(code(&group.run(&["kv", "delete", "odd\tkey\n"])), 0);
 }
 
 fn malformed_lines(group: &Group) {

@@ -5,7 +5,9 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 
-use support::{Group, Process, Scratch, assert_fails, code, free_base_port, is_empty, run, stderr, stdout, vr};
+use support::{
+    Group, Process, Scratch, assert_fails, code, eventually, free_base_port, is_empty, run, stderr, stdout, vr,
+};
 
 const MEMBERS: &str = "0=127.0.0.1:4380,1=127.0.0.1:4390,2=127.0.0.1:4400";
 
@@ -32,10 +34,8 @@ fn directory_is_formatted_once_and_never_again() {
     assert_eq!(contents(&directory), identity, "the second format changed the directory");
 }
 
-fn contents(directory: &str) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+fn contents(directory: &str) -> Vec<u8> {
+    fs::read(std::path::Path::new(directory).join("identity")).unwrap()
 }
 
 #[test]
@@ -65,7 +65,9 @@ fn format_refuses_what_makes_no_group() {
 fn start_refuses_directories_it_cannot_trust() {
     let scratch = Scratch::new("startbad");
     let empty = scratch.path("empty");
-    assert_fails(&run(&["start", &empty]), 3, &["vr format", "vr start --cluster"]);
+    assert_fails(&run(&["start", &empty]), 3, &["does not exist", "vr format", "vr start --cluster"]);
+    fs::create_dir(&empty).unwrap();
+    assert_fails(&run(&["start", &empty]), 3, &["is empty", "vr format", "vr start --cluster"]);
     assert_fails(&run(&["start", "--cluster", "1", &empty]), 64, &["--replica", "next:"]);
 
     let file = scratch.path("file");
@@ -79,10 +81,14 @@ fn start_refuses_directories_it_cannot_trust() {
     let args = [&["start", "--cluster", "0x999"], &peers[..], &[&foreign]].concat();
     assert_fails(&run(&args), 3, &["cluster"]);
 
-    for entry in fs::read_dir(&foreign).unwrap() {
-        fs::write(entry.unwrap().path(), "rubbish").unwrap();
-    }
-    assert_fails(&run(&["start", &foreign]), 3, &["why:"]);
+    fs::write(scratch.0.join("foreign/identity"), "rubbish").unwrap();
+    assert_fails(&run(&["start", &foreign]), 3, &["damaged", "vr start --cluster"]);
+
+    let strange = scratch.path("strange");
+    fs::create_dir(&strange).unwrap();
+    fs::write(scratch.0.join("strange/photo.jpg"), "somebody's").unwrap();
+    assert_fails(&format(&strange, &[]), 3, &["photo.jpg"]);
+    assert_fails(&run(&["start", &strange]), 3, &["photo.jpg"]);
 }
 
 #[test]
@@ -106,6 +112,29 @@ fn port_in_use_and_a_second_process_for_one_replica_are_refused() {
     let base = endpoint.rsplit_once(':').unwrap().1;
     assert_fails(&run(&["dev", "--base-port", base]), 3, &[&format!("port {base}"), "--base-port"]);
     group.wait_for_status(0);
+}
+
+#[test]
+fn two_processes_that_are_one_replica_are_named_and_harm_nothing() {
+    let scratch = Scratch::new("twins");
+    let group = Group::start(&scratch, 3, &[]);
+    assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+    let (members, cluster) = identity(&group);
+    let base = free_base_port(1);
+    let (client, peer) = (format!("127.0.0.1:{base}"), format!("127.0.0.1:{}", base + 1));
+    let directory = scratch.path("twin");
+    let who = ["--cluster", &cluster, "--replica", "1", "--members", &members, &directory];
+    let twin = Process::spawn(vr(&[&["start", "--listen-client", &client, "--listen-peer", &peer], &who[..]].concat()));
+
+    let all = format!("{},{client}", group.endpoints);
+    eventually("vr status names both", || {
+        let status = run(&["status", "--endpoints", &all]);
+        code(&status) == 1 && stdout(&status).contains("several processes say that they are replica 1")
+    });
+    assert_eq!(stdout(&group.run(&["kv", "get", "k"])), "v\n");
+    drop(twin);
+    group.wait_for_status(0);
+    assert_eq!(stdout(&group.run(&["kv", "get", "k"])), "v\n");
 }
 
 /// The members and the cluster id of a group, as its replicas say.

@@ -180,7 +180,7 @@ impl ClientTable {
         if let Some(reply) = self.registered(client) {
             return reply;
         }
-        let slots_granted = slots.clamp(1, options.slots_max);
+        let slots_granted = slots.clamp(1, options.slots_max.max(1));
         let sessions_max = options.sessions_max.max(1) as usize;
         let slots_max = sessions_max.saturating_mul(SLOTS_PER_SESSION).max(options.slots_max as usize);
         while self.sessions.len() >= sessions_max || self.slots_granted + slots_granted as usize > slots_max {

@@ -72,6 +72,8 @@ pub enum Body {
     GetIncarnation(GetIncarnation),
     /// Answers GETINCARNATION.
     KnownIncarnation(KnownIncarnation),
+    /// Answers RECOVERY and GETINCARNATION when the one asked is recovering, too.
+    AlsoRecovering(AlsoRecovering),
     /// Tells a node that a message of an older incarnation of it was dropped.
     StaleIncarnation(StaleIncarnation),
     /// A newly formatted node looks for the other members of a new cluster.
@@ -266,6 +268,8 @@ pub struct LogChunk {
 pub struct Recovery {
     /// x: the nonce.
     pub nonce: Nonce,
+    /// Counts the times it was sent.
+    pub attempt: u32,
     /// The op-number of the checkpoint the sender holds (5.1); 0 without one.
     pub checkpoint: OpNumber,
 }
@@ -299,6 +303,17 @@ pub struct PrimaryState {
 pub struct GetIncarnation {
     /// Random: only answers to this question count.
     pub nonce: Nonce,
+    /// Counts the times it was sent.
+    pub attempt: u32,
+}
+
+/// Answers RECOVERY and GETINCARNATION: the sender cannot help, it is recovering itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AlsoRecovering {
+    /// The nonce of the question.
+    pub nonce: Nonce,
+    /// The attempt that is answered.
+    pub attempt: u32,
 }
 
 /// The highest incarnation of the receiver that the sender knows.
@@ -335,8 +350,8 @@ pub struct Founder {
 pub struct Bootstrap {
     /// The instance minted when the sender was formatted.
     pub instance: InstanceId,
-    /// The other members the sender has heard of, each with its instance. A member has met the sender only when it finds its
-    /// own instance here: a message meant for a directory that was lost since proves nothing.
+    /// The members the sender has heard of, itself included, each with its instance, by node. The cluster begins when all have
+    /// heard of the same ones: less proves nothing once a directory was lost and formatted again.
     pub heard: Vec<Founder>,
 }
 
@@ -376,6 +391,7 @@ impl Body {
             Self::RecoveryResponse(_) => "RECOVERYRESPONSE",
             Self::GetIncarnation(_) => "GETINCARNATION",
             Self::KnownIncarnation(_) => "KNOWNINCARNATION",
+            Self::AlsoRecovering(_) => "ALSORECOVERING",
             Self::StaleIncarnation(_) => "STALEINCARNATION",
             Self::Bootstrap(_) => "BOOTSTRAP",
             Self::Founded(_) => "FOUNDED",
@@ -431,6 +447,7 @@ impl fmt::Display for Message {
             }
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
+            Body::AlsoRecovering(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::StaleIncarnation(m) => write!(f, " {}", m.known),
             Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),

@@ -1,4 +1,4 @@
-//! The beginning of a cluster, and directories that only look new (C6, C15).
+//! The beginning of a cluster, once, with all its members; and directories that only look new (C6, C15).
 
 mod common;
 
@@ -100,4 +100,69 @@ fn a_new_cluster_waits_for_all_its_members() {
     group.start(2, Some(Identity::formatted(InstanceId(102))));
     group.run_for(ms(2_000));
     assert!(group.all_normal());
+}
+
+/// r0 and r1 had begun and served. r2 had not: it had heard of r1 and met r0, but nobody told it that r1 had heard of it. r1 lost
+/// its disk and was formatted again, and r0 was cut off. r2 and the new r1 met, and r2 had then met everybody, each of them at
+/// some time: it began, and r1 believed it. The cluster began a second time, and what r0 had acknowledged was lost.
+#[test]
+fn to_have_met_everybody_at_some_time_begins_nothing() {
+    let mut group = Group::formatted(3);
+    group.lose(|to, message| match &message.body {
+        Body::Bootstrap(m) => {
+            (message.header.from.0, to) == (1, 2) && m.heard.iter().any(|founder| founder.node.0 == 2)
+        }
+        Body::Founded(_) => to == 2,
+        _ => false,
+    });
+    group.settle();
+    assert_eq!(statuses(&group), [StatusName::Normal, StatusName::Normal, StatusName::Starting]);
+    let session = group.register(0);
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+    group.crash(1);
+    group.heal();
+    group.isolate(0);
+    group.start(1, Some(Identity::formatted(InstanceId(999))));
+    group.run_for(ms(3_000));
+    assert_eq!(statuses(&group)[1..], [StatusName::Starting, StatusName::Starting], "r0 remembers, and they do not");
+    group.heal();
+    group.run_for(ms(3_000));
+    assert!(group.all_normal());
+    for id in 0..3 {
+        assert_eq!(group.journal(id), "a");
+    }
+}
+
+/// C15: a crash while the cluster begins must not keep it from beginning.
+#[test]
+fn each_member_may_crash_at_any_message_of_the_beginning() {
+    for victim in 0..3 {
+        for messages in 0..40 {
+            let mut group = Group::formatted(3);
+            for _ in 0..messages {
+                let Some((to, message)) = group.network.pop_front() else { break };
+                group.input(to.0, Input::Message(message));
+            }
+            group.crash(victim);
+            let identity = group.identities.get(&NodeId(victim)).cloned();
+            group.start(victim, identity.or_else(|| Some(Identity::formatted(InstanceId(u128::from(victim) + 100)))));
+            group.run_for(ms(4_000));
+            assert!(group.all_normal(), "r{victim} crashes after {messages} messages");
+        }
+    }
+}
+
+/// A member may be formatted again before the cluster begins; an old announcement of its first life is not believed again.
+#[test]
+fn a_member_formatted_again_before_the_beginning_takes_part() {
+    let mut group = Group::formatted(3);
+    let announced = group.hold(|_, message| message.header.from == NodeId(2));
+    group.network.extend(announced.clone());
+    group.crash(2);
+    group.run_for(ms(200));
+    group.start(2, Some(Identity::formatted(InstanceId(777))));
+    group.network.extend(announced);
+    group.run_for(ms(3_000));
+    assert!(group.all_normal());
+    assert_eq!(group.replica(2).report().incarnation, Incarnation(1));
 }

@@ -55,9 +55,10 @@ fn messages(n: u64) -> Vec<Body> {
         Body::NewState(NewState { content: StateContent::NeedCheckpoint { op, root: [0; 32] }, op, commit: op }),
         Body::GetLog(GetLog { log_view: view, first: op, last: op, bytes_max: 0 }),
         Body::LogChunk(LogChunk { log_view: view, after: op, previous, entries }),
-        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), checkpoint: op }),
+        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, checkpoint: op }),
         Body::RecoveryResponse(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary }),
-        Body::GetIncarnation(GetIncarnation { nonce: Nonce(0) }),
+        Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
+        Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),
         Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
         Body::StaleIncarnation(StaleIncarnation { known: incarnation, nonce: Nonce(1) }),
         Body::Bootstrap(Bootstrap { instance: InstanceId(0), heard: Vec::new() }),
@@ -76,7 +77,7 @@ fn groups() -> Vec<Group> {
     changing.cut_between(0, 1);
     changing.run_for(ms(500));
     changing.heal();
-    changing.lossy = Some(|to, message| to != 0 && message.body.name() == "DOVIEWCHANGE");
+    changing.lose(|to, message| to != 0 && message.body.name() == "DOVIEWCHANGE");
     changing.run_for(ms(500));
     assert_eq!(changing.status(0), StatusName::ViewChange);
     let mut backup = serving.clone();

@@ -1,6 +1,5 @@
 //! The client proxy and a group of real replicas: what a user of both sees when replicas or the client crash.
 
-#[expect(dead_code, reason = "shared with tests that need other parts of it")]
 mod common;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,6 @@
 mod common;
 
 use common::{Group, ms};
-use viewstamped_protocol::message::{Body, Header, StartViewChange};
 use viewstamped_protocol::*;
 
 /// Every view-change timeout, doubled, of a round through all members.
@@ -62,11 +61,8 @@ fn a_replica_cut_off_from_the_primary_alone_follows_through_another() {
         let (mut group, session) = Group::serving(3);
         if is_in_view_change {
             // r2 learns that view 3, of r0, is to be started, and not that it was.
-            let header = Header { view: ViewNumber(3), from: NodeId(1), ..header_of(&group, 1) };
-            let body = StartViewChange { candidate: ViewNumber(3), votes: Vec::new(), confirmed: true };
-            for to in [0, 2] {
-                group.input(to, Input::Message(Message { header, body: Body::StartViewChange(body.clone()) }));
-            }
+            group.enter_view_change(0, 3);
+            group.enter_view_change(2, 3);
         }
         group.cut_between(0, 2);
         group.run_for(ms(1_000));
@@ -77,16 +73,5 @@ fn a_replica_cut_off_from_the_primary_alone_follows_through_another() {
         group.run_for(ms(5_000));
         assert_eq!(group.view(0), view, "stable");
         assert_eq!(group.journal(2), "a", "in a view change: {is_in_view_change}");
-    }
-}
-
-fn header_of(group: &Group, id: u64) -> Header {
-    let report = group.replica(id).report();
-    Header {
-        cluster: common::CLUSTER,
-        epoch: report.epoch,
-        view: report.view,
-        from: report.id,
-        incarnation: report.incarnation,
     }
 }

@@ -63,7 +63,7 @@ fn a_primary_that_hears_nobody_is_replaced_even_while_requests_keep_coming() {
 #[test]
 fn a_primary_whose_large_messages_vanish_is_replaced() {
     let (mut group, session) = Group::serving(3);
-    group.lossy = Some(|_, message| {
+    group.lose(|_, message| {
         let carries_log = ["PREPARE", "NEWSTATE", "DOVIEWCHANGE", "STARTVIEW"];
         message.header.from == NodeId(0) && carries_log.contains(&message.body.name())
     });

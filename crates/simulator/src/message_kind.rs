@@ -21,6 +21,7 @@ pub enum Kind {
     RecoveryResponse,
     GetIncarnation,
     KnownIncarnation,
+    AlsoRecovering,
     StaleIncarnation,
     Bootstrap,
     Founded,
@@ -30,7 +31,7 @@ pub enum Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 21] = [
+pub const KINDS: [Kind; 22] = [
     Kind::Prepare,
     Kind::PrepareOk,
     Kind::Commit,
@@ -46,6 +47,7 @@ pub const KINDS: [Kind; 21] = [
     Kind::RecoveryResponse,
     Kind::GetIncarnation,
     Kind::KnownIncarnation,
+    Kind::AlsoRecovering,
     Kind::StaleIncarnation,
     Kind::Bootstrap,
     Kind::Founded,
@@ -74,6 +76,7 @@ impl Kind {
             Body::RecoveryResponse(_) => Self::RecoveryResponse,
             Body::GetIncarnation(_) => Self::GetIncarnation,
             Body::KnownIncarnation(_) => Self::KnownIncarnation,
+            Body::AlsoRecovering(_) => Self::AlsoRecovering,
             Body::StaleIncarnation(_) => Self::StaleIncarnation,
             Body::Bootstrap(_) => Self::Bootstrap,
             Body::Founded(_) => Self::Founded,

@@ -81,6 +81,7 @@ pub(crate) fn digest(message: &Message) -> u64 {
         Body::Recovery(m) => low(m.nonce.0),
         Body::RecoveryResponse(m) => low(m.nonce.0) ^ m.primary.map_or(0, |primary| primary.op.0.rotate_left(32)),
         Body::GetIncarnation(m) => low(m.nonce.0),
+        Body::AlsoRecovering(m) => low(m.nonce.0) ^ u64::from(m.attempt),
         Body::KnownIncarnation(m) => low(m.nonce.0) ^ m.incarnation.0,
         Body::StaleIncarnation(m) => m.known.0,
         Body::Bootstrap(m) => low(m.instance.0),

@@ -67,13 +67,18 @@ impl Boot {
 
     /// What is known before the replica runs.
     pub(crate) fn first_status(&self, client_address: SocketAddr) -> NodeStatus {
+        let (status, not_serving) = match (&self.membership, &self.identity) {
+            (Membership::Unknown { .. }, _) => ("learning", "recovering"),
+            (Membership::Known(_), Some(identity)) if identity.is_virgin() => ("starting", "starting"),
+            (Membership::Known(_), _) => ("recovering", "recovering"),
+        };
         NodeStatus {
             cluster: self.cluster.to_string(),
             id: self.id.0,
             pid: std::process::id(),
             role: "none".to_owned(),
-            status: "learning".to_owned(),
-            not_serving: Some("recovering".to_owned()),
+            status: status.to_owned(),
+            not_serving: Some(not_serving.to_owned()),
             durability: Durability::Replicated.as_str().to_owned(),
             client_address: client_address.to_string(),
             incarnation: self.identity.as_ref().map_or(0, |identity| identity.incarnation.0),

@@ -80,8 +80,11 @@ pub struct TransportOptions {
     /// The most bytes received from clients and not handled. Default 8 MiB; beyond it their sockets are not read.
     pub client_inbox_bytes_max: usize,
     /// The most messages of peers, and of clients, handled before outputs are written and timers looked at. Default 1,024: a
-    /// few milliseconds, so that no burst of requests silences a heartbeat.
+    /// millisecond or two, so that no burst of requests silences a heartbeat.
     pub turn_messages_max: usize,
+    /// The longest time for which messages of peers, and of clients, are handled before outputs are written and timers looked
+    /// at. Default 10 ms, a fifth of a heartbeat's interval: for services whose operations take long.
+    pub turn_time_max: Duration,
     /// The most bytes queued for a peer that is not connected. Default 64 KiB, the newest: what was asked last goes out first
     /// thing when it is there again, and no backlog of what was sent again long since.
     pub peer_queue_down_bytes_max: usize,
@@ -114,6 +117,7 @@ impl Default for TransportOptions {
             peer_inbox_bytes_max: 32 << 20,
             client_inbox_bytes_max: 8 << 20,
             turn_messages_max: 1_024,
+            turn_time_max: Duration::from_millis(10),
             connect_timeout: Duration::from_secs(1),
             reconnect_backoff: Duration::from_millis(50),
             reconnect_backoff_max: Duration::from_secs(1),

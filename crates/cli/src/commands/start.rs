@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use viewstamped::{Claim, ClusterId, Config, ConfigurationSource, Node, NodeId, StartError};
 use viewstamped_map::Map;
+use viewstamped_storage::DirectoryError;
 
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::logging::LogFlags;
@@ -120,6 +121,9 @@ fn not_started(directory: &str, error: &StartError) -> Failure {
         StartError::AddressInUse { purpose: "clients", .. } => "vr start --listen-client HOST:PORT ...",
         StartError::AddressInUse { .. } => {
             "if this replica runs already, leave it alone; otherwise vr start --listen-peer HOST:PORT ..."
+        }
+        StartError::Directory(DirectoryError::Missing { .. }) => {
+            "if the directory was lost: vr start --cluster ID --replica I --peers HOST:PORT,... DIR makes it again"
         }
         _ => "",
     };

@@ -141,11 +141,6 @@ impl Process {
         }
     }
 
-    /// Everything written so far that was waited for.
-    pub fn seen(&self) -> String {
-        self.seen.join("\n")
-    }
-
     /// Asks the process to stop and waits for its end.
     pub fn stop(mut self) -> i32 {
         signal("-TERM", self.pid());
@@ -256,7 +251,7 @@ impl Group {
         self.data.join(format!("replica-{id}"))
     }
 
-    /// Kills a replica and waits for what `vr dev` says about it; the command that brings it back.
+    /// Kills a replica and waits until its process is gone.
     pub fn kill(&mut self, id: usize) {
         let pid = self.pid(id);
         signal("-KILL", pid);

@@ -86,6 +86,7 @@ kinds! {
     GetConfiguration = 0x0313 "GETCONFIGURATION",
     ConfigurationInfo = 0x0314 "CONFIGURATION",
     ViewHint = 0x0315 "VIEWHINT",
+    AlsoRecovering = 0x0316 "ALSORECOVERING",
 }
 
 /// The part of the header that is checked before the frame is there.

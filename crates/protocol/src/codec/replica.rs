@@ -10,9 +10,9 @@ use crate::configuration::{Configuration, MEMBERS_MAX, Member, Role};
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
 use crate::message::{
-    Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder, GetIncarnation, GetLog,
-    GetState, KnownIncarnation, LogChunk, Message, NewState, Prepare, PrepareOk, PrimaryState, Recovery,
-    RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StateContent, Vote,
+    AlsoRecovering, Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder,
+    GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewState, Prepare, PrepareOk, PrimaryState,
+    Recovery, RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StateContent, Vote,
 };
 use crate::numbers::{ChainHash, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 use crate::options::ClusterOptions;
@@ -50,6 +50,7 @@ fn kind(body: &Body) -> Kind {
         Body::Recovery(_) => Kind::Recovery,
         Body::RecoveryResponse(_) => Kind::RecoveryResponse,
         Body::GetIncarnation(_) => Kind::GetIncarnation,
+        Body::AlsoRecovering(_) => Kind::AlsoRecovering,
         Body::KnownIncarnation(_) => Kind::KnownIncarnation,
         Body::StaleIncarnation(_) => Kind::StaleIncarnation,
         Body::Bootstrap(_) => Kind::Bootstrap,
@@ -106,10 +107,18 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::LogChunk(m) => out.put_u64_le(m.log_view.0),
         Body::Recovery(m) => {
             out.put_u128_le(m.nonce.0);
+            out.put_u32_le(m.attempt);
             out.put_u64_le(m.checkpoint.0);
         }
         Body::RecoveryResponse(m) => encode_recovery_response(m, out),
-        Body::GetIncarnation(m) => out.put_u128_le(m.nonce.0),
+        Body::GetIncarnation(m) => {
+            out.put_u128_le(m.nonce.0);
+            out.put_u32_le(m.attempt);
+        }
+        Body::AlsoRecovering(m) => {
+            out.put_u128_le(m.nonce.0);
+            out.put_u32_le(m.attempt);
+        }
         Body::KnownIncarnation(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u64_le(m.incarnation.0);
@@ -210,10 +219,16 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::LogChunk => Body::LogChunk(decode_log_chunk(reader)?),
         Kind::Recovery => Body::Recovery(Recovery {
             nonce: nonce(reader)?,
+            attempt: reader.u32("attempt")?,
             checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
         }),
         Kind::RecoveryResponse => Body::RecoveryResponse(decode_recovery_response(reader)?),
-        Kind::GetIncarnation => Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)? }),
+        Kind::GetIncarnation => {
+            Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
+        }
+        Kind::AlsoRecovering => {
+            Body::AlsoRecovering(AlsoRecovering { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
+        }
         Kind::KnownIncarnation => Body::KnownIncarnation(KnownIncarnation {
             nonce: nonce(reader)?,
             incarnation: Incarnation(reader.number("incarnation known")?),

@@ -46,13 +46,17 @@ impl<S: Service> Replica<S> {
                 body,
                 Body::RecoveryResponse(_)
                     | Body::KnownIncarnation(_)
+                    | Body::AlsoRecovering(_)
                     | Body::StaleIncarnation(_)
                     | Body::NewState(_)
                     | Body::Recovery(_)
                     | Body::GetIncarnation(_)
                     | Body::Bootstrap(_)
             ),
-            _ => !matches!(body, Body::RecoveryResponse(_) | Body::KnownIncarnation(_) | Body::Founded(_)),
+            _ => !matches!(
+                body,
+                Body::RecoveryResponse(_) | Body::KnownIncarnation(_) | Body::AlsoRecovering(_) | Body::Founded(_)
+            ),
         };
         if admitted { Ok(()) } else { Err(Ignored::WrongStatus) }
     }
@@ -80,6 +84,7 @@ fn counts_incarnation(body: &Body) -> bool {
         body,
         Body::GetIncarnation(_)
             | Body::KnownIncarnation(_)
+            | Body::AlsoRecovering(_)
             | Body::StaleIncarnation(_)
             | Body::Bootstrap(_)
             | Body::Founded(_)

@@ -1,28 +1,37 @@
 //! The beginning of a cluster: view 0 starts only when all members were met, each newly formatted (docs/deviations.md, C6).
 //!
 //! The paper lets replicas start in view 0 with an empty log, and so cannot tell a new replica from one that lost its disk.
-//! Here every directory is formatted with a random instance number. The members exchange them; two have met when each knows
-//! that the other knows its instance. Who has met all notes them as the *founders*, makes that durable, and only then sends its first protocol message. A member that was met but comes up later,
+//! Here every directory is formatted with a random instance number. The members exchange the numbers, and tell each other whom
+//! they have heard of. When a member knows that all have heard of the same instances, its own among them, it notes these as the
+//! *founders*, makes that durable, and only then sends its first protocol message. A member that was met but comes up later,
 //! still virgin, finds its own instance among the founders and is merely late; any other empty directory has to recover.
+//!
+//! To have heard of everybody is not enough: a member formatted a second time could meet one that never heard of its first
+//! life, and of the others only before they began; the two would begin the cluster once more.
 
 use super::Replica;
 use super::io::{Ignored, Output};
 use super::status::{Starting, Status};
 use crate::crash_vector::CrashVector;
 use crate::message::{Body, Bootstrap, Founded, Founder, Header};
-use crate::numbers::{Incarnation, ViewNumber};
+use crate::numbers::{Incarnation, NodeId, ViewNumber};
 use crate::service::Service;
 
 /// The incarnation of a replica that never lost its memory.
 const FIRST_INCARNATION: Incarnation = Incarnation(1);
 
+/// How often the members of a cluster that has not begun may be formatted again, before those that run have to be restarted.
+const REPLACED_MAX: usize = 64;
+
 impl<S: Service> Replica<S> {
     pub(super) fn enter_starting(&mut self) {
         assert!(self.identity.is_virgin(), "only a replica that never took part may start");
-        self.status = Status::Starting(Starting::default());
+        let mut starting = Starting::default();
+        starting.heard.insert(self.id, self.identity.instance);
+        self.status = Status::Starting(starting);
         self.status_changed();
         self.tick_starting();
-        self.found_if_complete();
+        self.found_if_agreed();
     }
 
     pub(super) fn tick_starting(&mut self) {
@@ -38,32 +47,40 @@ impl<S: Service> Replica<S> {
     }
 
     fn bootstrap(&self) -> Body {
-        let Status::Starting(starting) = &self.status else { unreachable!("asked by status") };
-        let heard = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
-        Body::Bootstrap(Bootstrap { instance: self.identity.instance, heard: heard.collect() })
+        Body::Bootstrap(Bootstrap { instance: self.identity.instance, heard: self.members_heard() })
     }
 
-    pub(super) fn on_bootstrap(&mut self, header: Header, m: &Bootstrap) -> Result<(), Ignored> {
+    fn members_heard(&self) -> Vec<Founder> {
+        let Status::Starting(starting) = &self.status else { unreachable!("asked by status") };
+        starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance }).collect()
+    }
+
+    pub(super) fn on_bootstrap(&mut self, header: Header, m: Bootstrap) -> Result<(), Ignored> {
         let me = Founder { node: self.id, instance: self.identity.instance };
         let Status::Starting(starting) = &mut self.status else {
             return self.answer_latecomer(header);
         };
-        if starting.saving {
+        if starting.saving || starting.replaced.contains(&m.instance) {
             return Err(Ignored::Duplicate);
         }
-        let is_new = starting.heard.insert(header.from, m.instance) != Some(m.instance);
-        if is_new {
-            starting.met.remove(&header.from);
+        let has_heard_of_me = m.heard.contains(&me);
+        let known = starting.heard.get(&header.from).copied();
+        if known != Some(m.instance) {
+            if starting.replaced.len() >= REPLACED_MAX {
+                return Err(Ignored::NoRoom);
+            }
+            starting.replaced.extend(known);
+            starting.heard.insert(header.from, m.instance);
         }
-        let hears_me = m.heard.contains(&me);
-        if hears_me {
-            starting.met.insert(header.from);
-        }
-        if is_new || !hears_me {
+        starting.reports.insert(header.from, m.heard);
+        if known != Some(m.instance) {
+            let body = self.bootstrap();
+            self.broadcast(body);
+        } else if !has_heard_of_me {
             let body = self.bootstrap();
             self.send(header.from, body);
         }
-        self.found_if_complete();
+        self.found_if_agreed();
         Ok(())
     }
 
@@ -95,13 +112,11 @@ impl<S: Service> Replica<S> {
         Ok(())
     }
 
-    fn found_if_complete(&mut self) {
+    fn found_if_agreed(&mut self) {
         let Status::Starting(starting) = &self.status else { return };
-        if starting.met.len() + 1 == self.configuration.len() {
-            let me = Founder { node: self.id, instance: self.identity.instance };
-            let others = starting.heard.iter().map(|(node, instance)| Founder { node: *node, instance: *instance });
-            let mut founders: Vec<Founder> = others.chain([me]).collect();
-            founders.sort_unstable();
+        let founders = self.members_heard();
+        let is_agreed = |id: &NodeId| *id == self.id || starting.reports.get(id) == Some(&founders);
+        if founders.len() == self.configuration.len() && starting.heard.keys().all(is_agreed) {
             self.save_founders(founders);
         }
     }

@@ -87,7 +87,8 @@ impl<S: Service> Replica<S> {
 
     /// Executes what is committed, up to the limit of one turn; the primary answers the clients.
     pub(super) fn execute(&mut self) {
-        let last = self.commit.min(self.executor.executed().plus(self.options.execute_ops_max));
+        let count = self.commit.distance_from(self.executor.executed()).min(self.options.execute_ops_max);
+        let last = self.executor.executed().plus(count);
         while self.executor.executed() < last {
             let op = self.executor.executed().next();
             let entry = self.log.entry(op).expect("committed operations are in the log");

@@ -43,6 +43,7 @@ fn has_plausible_body(body: &Body) -> bool {
         Body::KnownIncarnation(m) => all(&[m.incarnation.0]),
         Body::StaleIncarnation(m) => all(&[m.known.0]),
         Body::GetIncarnation(_)
+        | Body::AlsoRecovering(_)
         | Body::Bootstrap(_)
         | Body::Founded(_)
         | Body::GetConfiguration

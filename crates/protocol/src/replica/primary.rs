@@ -79,7 +79,7 @@ impl<S: Service> Replica<S> {
 
     /// A backup that lags more than the pipeline is long is not flooded: it fetches what it lacks by GETSTATE (5.2).
     fn is_within_reach(&self, peer: &Peer) -> bool {
-        peer.acked.plus(self.options.pipeline_ops_max) >= self.log.op()
+        self.log.op().distance_from(peer.acked) <= self.options.pipeline_ops_max
     }
 
     /// Sends everything above `sent` to these backups, in runs of bounded size.

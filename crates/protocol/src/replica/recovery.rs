@@ -1,6 +1,6 @@
 //! Recovery of a replica that has lost its memory (4.3, 8.2), with incarnations and crash vectors (docs/deviations.md, C1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Replica;
@@ -12,14 +12,12 @@ use super::status::{Found, Recovering, RecoveryStage, Status};
 use crate::crash_vector::CrashVector;
 use crate::log::{Entry, Log};
 use crate::message::{
-    Body, GetIncarnation, Header, KnownIncarnation, Message, PrimaryState, Recovery, RecoveryResponse, StaleIncarnation,
+    AlsoRecovering, Body, GetIncarnation, Header, KnownIncarnation, Message, PrimaryState, Recovery, RecoveryResponse,
+    StaleIncarnation,
 };
 use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Time, ViewNumber};
 use crate::options::Options;
 use crate::service::Service;
-
-/// A member that is recovering says so at least this often; silent for longer, it is thought of as something else again.
-const ALSO_RECOVERING_LIFETIME: Duration = Duration::from_secs(3);
 
 /// The longest pause between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -44,8 +42,9 @@ impl<S: Service> Replica<S> {
             stage,
             retry_at: Time::ZERO,
             retries: 0,
-            also_recovering: BTreeMap::new(),
-            reported_lost: false,
+            also_recovering: BTreeSet::new(),
+            also_recovering_before: BTreeSet::new(),
+            quorum_lost: false,
         });
         self.status_changed();
         match last {
@@ -98,24 +97,26 @@ impl<S: Service> Replica<S> {
         }
         recovering.retries += 1;
         recovering.retry_at = now.after(retry_delay(&self.options, recovering.retries));
+        let attempt = recovering.retries;
         let body = match &recovering.stage {
-            RecoveryStage::AskIncarnation { nonce, .. } => Body::GetIncarnation(GetIncarnation { nonce: *nonce }),
+            RecoveryStage::AskIncarnation { nonce, .. } => {
+                Body::GetIncarnation(GetIncarnation { nonce: *nonce, attempt })
+            }
             RecoveryStage::Asking { nonce, .. } | RecoveryStage::Fetching { nonce, .. } => {
-                Body::Recovery(Recovery { nonce: *nonce, checkpoint: OpNumber::ZERO })
+                Body::Recovery(Recovery { nonce: *nonce, attempt, checkpoint: OpNumber::ZERO })
             }
             RecoveryStage::Saving => return,
         };
+        self.judge_quorum();
         self.broadcast(body);
-        self.report_quorum_lost();
     }
 
     // What the others do for a recovering replica.
 
     /// Answered in any status that remembers: normal, or in a view change.
-    pub(super) fn on_get_incarnation(&mut self, header: Header, nonce: Nonce) -> Result<(), Ignored> {
-        if self.note_also_recovering(header.from) {
-            return Err(Ignored::WrongStatus);
-        }
+    pub(super) fn on_get_incarnation(&mut self, header: Header, m: GetIncarnation) -> Result<(), Ignored> {
+        let nonce = m.nonce;
+        self.confess_if_recovering(header, m.nonce, m.attempt)?;
         let incarnation = self.crash_vector.known(header.from);
         let founders = self.identity.founders.clone();
         self.send(header.from, Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders }));
@@ -124,9 +125,7 @@ impl<S: Service> Replica<S> {
 
     /// 4.3 step 2. The sender's new incarnation is noted before it is answered.
     pub(super) fn on_recovery(&mut self, header: Header, m: Recovery) -> Result<(), Ignored> {
-        if self.note_also_recovering(header.from) {
-            return Err(Ignored::WrongStatus);
-        }
+        self.confess_if_recovering(header, m.nonce, m.attempt)?;
         if !self.status.is_normal() {
             return Err(Ignored::WrongStatus);
         }
@@ -171,13 +170,13 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// Notes that a member recovers, if this one does, too.
-    fn note_also_recovering(&mut self, from: NodeId) -> bool {
-        let now = self.now.monotonic;
-        let Status::Recovering(recovering) = &mut self.status else { return false };
-        recovering.also_recovering.insert(from, now);
-        self.report_quorum_lost();
-        true
+    /// A replica that recovers takes part in nothing, but says why it cannot help.
+    fn confess_if_recovering(&mut self, header: Header, nonce: Nonce, attempt: u32) -> Result<(), Ignored> {
+        if !matches!(self.status, Status::Recovering(_)) {
+            return Ok(());
+        }
+        self.send(header.from, Body::AlsoRecovering(AlsoRecovering { nonce, attempt }));
+        Err(Ignored::WrongStatus)
     }
 
     // The answers.
@@ -185,7 +184,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn on_known_incarnation(&mut self, header: Header, m: KnownIncarnation) -> Result<(), Ignored> {
         let quorum = self.configuration.quorum();
         let Status::Recovering(recovering) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        recovering.also_recovering.remove(&header.from);
+        recovering.answered(header.from);
         let RecoveryStage::AskIncarnation { nonce, answers } = &mut recovering.stage else {
             return Err(Ignored::Unasked);
         };
@@ -225,13 +224,15 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::Malformed);
         }
         let Status::Recovering(recovering) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        recovering.also_recovering.remove(&header.from);
+        recovering.answered(header.from);
         let (RecoveryStage::Asking { nonce, responses } | RecoveryStage::Fetching { nonce, responses, .. }) =
             &mut recovering.stage
         else {
             return Err(Ignored::Unasked);
         };
-        if *nonce != m.nonce {
+        // An answer names the life it answers, so that not even a nonce used twice brings an old answer back (C2).
+        let answers_this_life = m.crash_vector.iter().any(|known| known == (self.id, self.incarnation));
+        if *nonce != m.nonce || !answers_this_life {
             return Err(Ignored::Unasked);
         }
         let message = Message { header, body: Body::RecoveryResponse(m) };
@@ -315,29 +316,49 @@ impl<S: Service> Replica<S> {
 
     // When nobody is left who remembers.
 
-    /// Whether so many members recover that no quorum of others can answer.
+    /// Whether so many members recover at once that no quorum of others can answer.
     pub(super) fn is_quorum_lost(&self) -> bool {
-        let others = self.configuration.len() - 1;
-        others.saturating_sub(self.also_recovering().len()) < self.configuration.quorum()
+        matches!(&self.status, Status::Recovering(recovering) if recovering.quorum_lost)
     }
 
-    fn also_recovering(&self) -> Vec<NodeId> {
-        let Status::Recovering(recovering) = &self.status else { return Vec::new() };
-        let now = self.now.monotonic;
-        let recent = recovering.also_recovering.iter().filter(|(_, at)| now.since(**at) < ALSO_RECOVERING_LIFETIME);
-        recent.map(|(id, _)| *id).collect()
-    }
-
-    fn report_quorum_lost(&mut self) {
-        if !self.is_quorum_lost() {
-            return;
+    pub(super) fn on_also_recovering(&mut self, header: Header, m: AlsoRecovering) -> Result<(), Ignored> {
+        let Status::Recovering(recovering) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        let (RecoveryStage::AskIncarnation { nonce, .. }
+        | RecoveryStage::Asking { nonce, .. }
+        | RecoveryStage::Fetching { nonce, .. }) = &recovering.stage
+        else {
+            return Err(Ignored::Unasked);
+        };
+        if *nonce != m.nonce || recovering.retries != m.attempt {
+            return Err(Ignored::Unasked);
         }
-        let mut members = self.also_recovering();
-        members.push(self.id);
-        let Status::Recovering(recovering) = &mut self.status else { return };
-        if !std::mem::replace(&mut recovering.reported_lost, true) {
+        recovering.also_recovering.insert(header.from);
+        Ok(())
+    }
+
+    /// Before each new attempt. Who confessed to the last one and to the one before, each while it was the latest, was
+    /// recovering when the last one was sent: all of them at the same time, then, however late a message may come.
+    fn judge_quorum(&mut self) {
+        let (others, quorum) = (self.configuration.len() - 1, self.configuration.quorum());
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        let last = std::mem::take(&mut recovering.also_recovering);
+        let before = std::mem::replace(&mut recovering.also_recovering_before, last);
+        let both: Vec<NodeId> = before.intersection(&recovering.also_recovering_before).copied().collect();
+        let is_lost = others - both.len() < quorum;
+        if is_lost && !std::mem::replace(&mut recovering.quorum_lost, is_lost) {
+            let members = both.into_iter().chain([self.id]).collect();
             self.outputs.push_back(Output::Event(Event::QuorumLost { recovering: members }));
+        } else {
+            recovering.quorum_lost = is_lost;
         }
+    }
+}
+
+impl Recovering {
+    /// A member has answered as one that remembers.
+    fn answered(&mut self, node: NodeId) {
+        self.also_recovering.remove(&node);
+        self.also_recovering_before.remove(&node);
     }
 }
 

@@ -6,7 +6,7 @@ use super::io::StatusName;
 use super::staged::Staged;
 use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
-use crate::message::{FromClient, Message, Prepare};
+use crate::message::{Founder, FromClient, Message, Prepare};
 use crate::numbers::{ChainHash, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 
 /// What a replica is doing.
@@ -26,10 +26,12 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Starting {
-    /// The other members heard of, each with the instance it was formatted with.
+    /// The members heard of, itself included, each with the instance it was formatted with.
     pub heard: BTreeMap<NodeId, InstanceId>,
-    /// Those of them that have heard of this replica's own instance.
-    pub met: BTreeSet<NodeId>,
+    /// Instances that were formatted again since: never believed a second time.
+    pub replaced: BTreeSet<InstanceId>,
+    /// Whom each member has heard of, by its own latest word.
+    pub reports: BTreeMap<NodeId, Vec<Founder>>,
     /// The founders are known and being saved.
     pub saving: bool,
     pub retry_at: Time,
@@ -120,9 +122,12 @@ pub(super) struct Recovering {
     pub stage: RecoveryStage,
     pub retry_at: Time,
     pub retries: u32,
-    /// Other members that are recovering, and when they were heard last.
-    pub also_recovering: BTreeMap<NodeId, Time>,
-    pub reported_lost: bool,
+    /// Members that answered this attempt by saying that they are recovering themselves.
+    pub also_recovering: BTreeSet<NodeId>,
+    /// Those who answered the attempt before in that way.
+    pub also_recovering_before: BTreeSet<NodeId>,
+    /// So many did both times that too few are left who remember.
+    pub quorum_lost: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

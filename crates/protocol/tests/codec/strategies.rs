@@ -205,11 +205,16 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max }
     });
     prop_oneof![
-        (nonce(), op()).prop_map(|(nonce, checkpoint)| Body::Recovery(Recovery { nonce, checkpoint })),
+        (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
+            nonce,
+            attempt,
+            checkpoint
+        })),
+        (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
             Body::RecoveryResponse(RecoveryResponse { nonce, crash_vector, primary })
         }),
-        nonce().prop_map(|nonce| Body::GetIncarnation(GetIncarnation { nonce })),
+        (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::GetIncarnation(GetIncarnation { nonce, attempt })),
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {
             Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders })
         }),

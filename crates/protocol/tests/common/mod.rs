@@ -2,11 +2,13 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
+use viewstamped_protocol::message::{Body, ClientReply, ClientRequest, Header, StartViewChange};
 use viewstamped_protocol::*;
 use viewstamped_state::State;
 
@@ -31,6 +33,9 @@ impl Service for Journal {
     }
 }
 
+/// Says which messages are lost: to whom, and what.
+type Lossy = Rc<RefCell<dyn FnMut(u64, &Message) -> bool>>;
+
 #[derive(Clone)]
 pub struct Group {
     pub configuration: Configuration,
@@ -42,13 +47,14 @@ pub struct Group {
     pub events: Vec<(NodeId, Event)>,
     /// Links that lose everything: from, to.
     pub cut: BTreeSet<(u64, u64)>,
-    /// Loses the messages it chooses: to whom, and what.
-    pub lossy: Option<fn(u64, &Message) -> bool>,
+    lossy: Option<Lossy>,
     /// How long every message takes. Zero: it arrives before time passes.
     pub latency: Duration,
     travelling: VecDeque<(Time, NodeId, Message)>,
+    pub cluster_options: ClusterOptions,
     pub options: Options,
-    seed: u128,
+    /// The seed of the replica started last.
+    pub seed: u128,
 }
 
 pub fn ms(count: u64) -> Duration {
@@ -61,7 +67,15 @@ impl Group {
         Self::with_options(size, Options::default())
     }
 
+    pub fn formatted_with(size: u64, cluster_options: ClusterOptions) -> Self {
+        Self::with(size, cluster_options, Options::default())
+    }
+
     pub fn with_options(size: u64, options: Options) -> Self {
+        Self::with(size, ClusterOptions::default(), options)
+    }
+
+    fn with(size: u64, cluster_options: ClusterOptions, options: Options) -> Self {
         let members = (0..size).map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("h:{id}") });
         let configuration = Configuration::new(EpochNumber::ZERO, members.collect()).unwrap();
         let mut group = Self {
@@ -76,6 +90,7 @@ impl Group {
             lossy: None,
             latency: Duration::ZERO,
             travelling: VecDeque::new(),
+            cluster_options,
             options,
             seed: 1,
         };
@@ -104,7 +119,7 @@ impl Group {
             cluster: CLUSTER,
             id: NodeId(id),
             configuration: self.configuration.clone(),
-            cluster_options: ClusterOptions::default(),
+            cluster_options: self.cluster_options,
             options: self.options,
             identity,
             seed: self.seed,
@@ -166,8 +181,10 @@ impl Group {
 
     /// Delivers everything, and what follows from it, without time passing.
     pub fn settle(&mut self) {
-        while let Some((to, message)) = self.network.pop_front() {
-            let is_lost = self.lossy.is_some_and(|is_lost| is_lost(to.0, &message));
+        for delivered in 0.. {
+            let Some((to, message)) = self.network.pop_front() else { return };
+            assert!(delivered < 100_000, "these messages answer each other for ever: {message}");
+            let is_lost = self.lossy.as_ref().is_some_and(|is_lost| is_lost.borrow_mut()(to.0, &message));
             if !is_lost && !self.cut.contains(&(message.header.from.0, to.0)) {
                 self.input(to.0, Input::Message(message));
             }
@@ -254,6 +271,11 @@ impl Group {
         }
     }
 
+    /// Loses the messages that `is_lost` chooses, until the network heals.
+    pub fn lose(&mut self, is_lost: impl FnMut(u64, &Message) -> bool + 'static) {
+        self.lossy = Some(Rc::new(RefCell::new(is_lost)));
+    }
+
     pub fn heal(&mut self) {
         self.cut.clear();
         self.lossy = None;
@@ -269,6 +291,55 @@ impl Group {
 
     pub fn replica(&self, id: u64) -> &Replica<Journal> {
         &self.replicas[&NodeId(id)]
+    }
+
+    /// Delivers the first such message under way; nothing that follows from it.
+    #[track_caller]
+    pub fn deliver(&mut self, from: u64, to: u64, kind: &str) {
+        let message = self.take(from, to, kind);
+        self.input(to, Input::Message(message));
+    }
+
+    /// Takes the first such message off the network.
+    #[track_caller]
+    pub fn take(&mut self, from: u64, to: u64, kind: &str) -> Message {
+        let is_wanted = |(id, message): &(NodeId, Message)| {
+            message.header.from.0 == from && id.0 == to && message.body.name() == kind
+        };
+        let place = self.network.iter().position(is_wanted);
+        let place = place.unwrap_or_else(|| panic!("no {kind} from r{from} to r{to} in {:#?}", self.transcript()));
+        self.network.remove(place).expect("just found").1
+    }
+
+    /// What is under way, in the paper's notation.
+    pub fn transcript(&self) -> Vec<String> {
+        self.network.iter().map(|(to, message)| format!("{}->{to} {message}", message.header.from)).collect()
+    }
+
+    /// Tells a replica that a quorum wants `view`: it enters the view change and sends its DOVIEWCHANGE.
+    pub fn enter_view_change(&mut self, id: u64, view: u64) {
+        let peer = self.configuration.ids().find(|peer| peer.0 != id).expect("another member");
+        let candidate = ViewNumber(view);
+        let body = StartViewChange { candidate, votes: Vec::new(), confirmed: true };
+        let header = Header { view: candidate, from: peer, ..self.header(peer.0) };
+        self.input(id, Input::Message(Message { header, body: Body::StartViewChange(body) }));
+    }
+
+    /// The header a message of this member has, or had before it crashed.
+    pub fn header(&self, id: u64) -> Header {
+        let report = self.replicas.get(&NodeId(id)).map(Replica::report);
+        let epoch = self.configuration.epoch();
+        let incarnation = report.as_ref().map_or(Incarnation(1), |report| report.incarnation);
+        let view = report.map_or(ViewNumber::ZERO, |report| report.view);
+        Header { cluster: CLUSTER, epoch, view, from: NodeId(id), incarnation }
+    }
+
+    pub fn op(&self, id: u64) -> u64 {
+        self.replica(id).report().op.0
+    }
+
+    pub fn commit(&self, id: u64) -> u64 {
+        self.replica(id).report().commit.0
     }
 
     pub fn view(&self, id: u64) -> u64 {

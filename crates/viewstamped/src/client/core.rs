@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -197,8 +197,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
-        // A panic in here is a broken invariant; whoever comes next meets the state it left and fails by itself.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        // Who panicked has left the proxy in an unknown state: nobody may go on with it.
+        self.core.lock().expect("no invariant of the client proxy is broken")
     }
 }
 

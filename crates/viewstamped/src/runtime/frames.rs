@@ -7,17 +7,19 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use viewstamped_protocol::codec::{self, DecodeError, Frame, Limits};
 
-/// The most bytes taken by one read: some hundred small requests.
-const READ_BYTES: usize = 64 << 10;
+/// The bytes of the first buffers of a connection: little, because most connections are idle.
+const READ_BYTES_MIN: usize = 4 << 10;
 
-/// With less room than this a read would bring too little.
-const ROOM_BYTES: usize = 8 << 10;
+/// The bytes of the buffers of a busy connection: some hundred small requests by one read.
+const READ_BYTES_MAX: usize = 64 << 10;
 
 /// Reads frames. Holds at most one incomplete frame and one read's worth of others.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     socket: OwnedReadHalf,
     buffer: BytesMut,
+    /// How large the next buffer will be.
+    read_bytes: usize,
     limits: Limits,
 }
 
@@ -57,7 +59,7 @@ impl ReadError {
 
 impl FrameReader {
     pub(crate) fn new(socket: OwnedReadHalf, limits: Limits) -> Self {
-        Self { socket, buffer: BytesMut::new(), limits }
+        Self { socket, buffer: BytesMut::new(), read_bytes: READ_BYTES_MIN, limits }
     }
 
     /// Sets other limits for the frames to come.
@@ -75,16 +77,24 @@ impl FrameReader {
     /// Waits for more bytes and takes what is there by one read.
     pub(crate) async fn receive(&mut self) -> Result<Received, ReadError> {
         // A buffer is used up before the next one is taken: what is kept of its content keeps it alive.
-        if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES {
-            self.buffer.reserve(READ_BYTES.max(codec::needed(&self.buffer)));
+        if self.buffer.capacity() - self.buffer.len() < self.read_bytes / 4 {
+            self.buffer.reserve(self.read_bytes.max(codec::needed(&self.buffer)));
         }
         let room = self.buffer.capacity() - self.buffer.len();
         match self.socket.read_buf(&mut self.buffer).await {
             Ok(0) if self.buffer.is_empty() => Err(ReadError::Closed),
             Ok(0) => Err(ReadError::Truncated),
-            Ok(count) => Ok(Received { is_full: count == room }),
+            Ok(count) => Ok(self.received(count, room)),
             Err(error) => Err(ReadError::Broken(error)),
         }
+    }
+
+    fn received(&mut self, count: usize, room: usize) -> Received {
+        let is_full = count == room;
+        if is_full {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        }
+        Received { is_full }
     }
 
     /// Waits for the next frame.

@@ -21,6 +21,7 @@ use super::clock::Clock;
 use super::control::Control;
 use super::reporter::Reporter;
 use super::shared::{Asked, Shared};
+use crate::config::TransportOptions;
 use crate::error::NodeError;
 
 /// The replica and what it takes to drive it.
@@ -32,6 +33,28 @@ pub(crate) struct Turn<S> {
     pub(crate) reporter: Reporter,
     /// Frames are encoded here and then split off, so that one allocation serves many.
     pub(crate) scratch: BytesMut,
+}
+
+/// How much one turn may still handle.
+struct Budget {
+    messages: usize,
+    end: Instant,
+}
+
+impl Budget {
+    fn new(limits: &TransportOptions) -> Self {
+        Self { messages: limits.turn_messages_max, end: Instant::now() + limits.turn_time_max }
+    }
+
+    fn allows_another(&mut self) -> bool {
+        // Reading the clock costs a tenth of a small operation, so not each time.
+        let is_time_over = self.messages.is_multiple_of(16) && Instant::now() >= self.end;
+        if self.messages == 0 || is_time_over {
+            return false;
+        }
+        self.messages -= 1;
+        true
+    }
 }
 
 impl<S: Service> Turn<S> {
@@ -88,7 +111,8 @@ impl<S: Service> Turn<S> {
     }
 
     fn hear_peers(&mut self, now: Now) {
-        for _ in 0..self.shared.transport.turn_messages_max {
+        let mut budget = Budget::new(&self.shared.transport);
+        while budget.allows_another() {
             let Some(message) = self.shared.from_peers.pop() else { break };
             tracing::trace!(from = message.header.from.0, %message, "received");
             self.replica.handle(now, Input::Message(message));
@@ -97,7 +121,8 @@ impl<S: Service> Turn<S> {
     }
 
     fn hear_clients(&mut self, now: Now) {
-        for _ in 0..self.shared.transport.turn_messages_max {
+        let mut budget = Budget::new(&self.shared.transport);
+        while budget.allows_another() {
             let Some((connection, asked)) = self.shared.from_clients.pop() else { break };
             match asked {
                 Asked::Message(message) => {

@@ -1,0 +1,251 @@
+//! Normal operation, sentence by sentence (4.1, 6.2; docs/deviations.md, N).
+
+mod common;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use common::{CLIENT, CLUSTER, Group, ms, prepare_to};
+use viewstamped_protocol::message::{
+    Body, BusyReason, ClientReply, ClientRequest, Commit, Header, NotServingReason, PrepareOk,
+};
+use viewstamped_protocol::*;
+
+fn quiet(size: u64) -> (Group, SessionNumber) {
+    quiet_with(size, Options::default())
+}
+
+fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
+    let (mut group, session) = Group::serving_with(size, options);
+    group.run_for(ms(100));
+    group.replies.clear();
+    (group, session)
+}
+
+fn replies(group: &Group) -> Vec<&ClientReply> {
+    group.replies.iter().map(|reply| &reply.body).collect()
+}
+
+/// 4.1: "Replicas participate in processing of client requests only when their status is normal."
+#[test]
+fn a_replica_that_is_not_normal_serves_nobody() {
+    let (mut group, session) = quiet(3);
+    group.enter_view_change(0, 1);
+    group.crash(2);
+    group.restart(2);
+    group.start(1, Some(Identity::formatted(InstanceId(5))));
+    for id in 0..3 {
+        group.submit(id, session, 1, "a");
+    }
+    let expected = [NotServingReason::ViewChange, NotServingReason::Starting, NotServingReason::Recovering];
+    assert_eq!(replies(&group), expected.map(|reason| ClientReply::NotServing { reason }).iter().collect::<Vec<_>>());
+    assert_eq!(group.replies[0].header.view, ViewNumber(0), "N6: a view merely attempted is not shown to clients");
+}
+
+/// 4.1: "Backups ignore client requests; only the primary processes them." Ours say who the primary is.
+#[test]
+fn a_backup_names_the_primary() {
+    let (mut group, session) = quiet(3);
+    group.submit(1, session, 1, "a");
+    assert_eq!(replies(&group), [&ClientReply::Redirect { primary: NodeId(0) }]);
+    assert!(group.network.is_empty());
+}
+
+/// 4.1 step 3: "Then it sends a <PREPARE v, m, n, k> message to the other replicas".
+#[test]
+fn a_prepare_names_view_request_op_and_commit_number() {
+    let (mut group, session) = quiet(3);
+    group.submit(0, session, 1, "a");
+    assert_eq!(group.transcript(), ["r0->r1 PREPARE v0 n2 k1", "r0->r2 PREPARE v0 n2 k1"]);
+}
+
+/// 4.1 steps 4 and 5: "sends a <PREPAREOK v, n, i> message to the primary"; "The primary waits for f PREPAREOK messages from
+/// different backups; at this point it considers the operation (and all earlier ones) to be committed."
+#[test]
+fn an_operation_commits_with_the_acknowledgements_of_f_different_backups() {
+    for (size, needed) in [(3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
+        let (mut group, session) = quiet(size);
+        group.submit(0, session, 1, "a");
+        for backup in 1..=needed {
+            assert!(group.replies.is_empty(), "{size} replicas, {} acknowledgements", backup - 1);
+            group.deliver(0, backup, "PREPARE");
+            let acknowledgement = group.take(backup, 0, "PREPAREOK");
+            for _ in 0..size {
+                group.input(0, Input::Message(acknowledgement.clone()));
+            }
+        }
+        assert_eq!(group.result().as_deref(), Some("a"), "{size} replicas, {needed} acknowledgements");
+    }
+}
+
+/// N7: four replicas, two and two: no half may commit or change the view, or the other could do so without it.
+#[test]
+fn half_of_an_even_group_is_no_quorum() {
+    let (mut group, session) = quiet(4);
+    for (left, right) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        group.cut_between(left, right);
+    }
+    group.submit(0, session, 1, "a");
+    group.run_for(ms(5_000));
+    assert_eq!(group.commit(0), 1);
+    assert!((0..4).all(|id| group.view(id) == 0 && group.status(id) == StatusName::Normal));
+}
+
+/// N4: an acknowledgement is of one view; given in view 0, it does not count in view 3, whose primary is r0 again.
+#[test]
+fn an_acknowledgement_of_an_earlier_view_does_not_count() {
+    let (mut group, session) = quiet(3);
+    group.submit(0, session, 1, "a");
+    group.deliver(0, 1, "PREPARE");
+    let old = group.take(1, 0, "PREPAREOK");
+    group.network.clear();
+    group.enter_view_change(0, 3);
+    group.enter_view_change(2, 3);
+    group.deliver(2, 0, "DOVIEWCHANGE");
+    assert_eq!((group.view(0), group.status(0), group.op(0)), (3, StatusName::Normal, 2));
+    group.input(0, Input::Message(old));
+    assert_eq!(group.commit(0), 1);
+}
+
+/// No acknowledgement is of more than was sent: the sender is broken.
+#[test]
+fn an_acknowledgement_beyond_the_log_is_ignored() {
+    let (mut group, _) = quiet(3);
+    let header = group.header(1);
+    group.input(0, Input::Message(Message { header, body: Body::PrepareOk(PrepareOk { op: OpNumber(99) }) }));
+    assert_eq!(group.replica(0).ignored().last(), Some((Ignored::Malformed, 1)));
+}
+
+/// 4.1 step 4: "Backups process PREPARE messages in order". N10: what comes too early is kept, not acknowledged.
+#[test]
+fn a_prepare_that_comes_too_early_waits_for_its_turn() {
+    let (mut group, session) = quiet(3);
+    for (slot, payload) in ["a", "b", "c"].into_iter().enumerate() {
+        group.submit_in(0, session, u32::try_from(slot).unwrap(), 1, payload);
+    }
+    let early = group.hold(|to, _| to == 1);
+    for place in [2, 1] {
+        group.input(1, Input::Message(early[place].1.clone()));
+        assert_eq!(group.op(1), 1);
+    }
+    assert!(group.network.iter().all(|(_, message)| message.header.from != NodeId(1)), "{:?}", group.transcript());
+    group.input(1, Input::Message(early[0].1.clone()));
+    assert_eq!(group.op(1), 4);
+    assert_eq!(group.take(1, 0, "PREPAREOK").body, Body::PrepareOk(PrepareOk { op: OpNumber(4) }), "one, for all");
+}
+
+/// 4.1 step 4: "(doing state transfer if necessary to get the missing information)".
+#[test]
+fn a_missing_prepare_is_asked_for() {
+    let (mut group, session) = quiet(3);
+    group.submit_in(0, session, 0, 1, "a");
+    group.hold(|to, _| to == 1);
+    group.submit_in(0, session, 1, 1, "b");
+    group.settle();
+    group.run_for(ms(15));
+    assert_eq!(group.op(1), 3, "long before the PREPARE would be sent again");
+}
+
+/// 4.1 step 6: "this is the purpose of the commit-number in the PREPARE message"; "if the primary does not receive a new client
+/// request in a timely way, it instead informs the backups of the latest commit by sending them a <COMMIT v, k> message".
+/// Step 7: the backup "executes the operation ... but does not send the reply to the client".
+#[test]
+fn backups_execute_what_the_next_prepare_or_an_idle_commit_says_is_committed() {
+    let (mut group, session) = quiet(3);
+    group.execute(0, session, 1, "a");
+    assert_eq!(group.journal(1), "");
+    group.execute(0, session, 2, "b");
+    assert_eq!(group.journal(1), "a", "by the next PREPARE");
+    group.run_for(ms(60));
+    assert_eq!(group.journal(1), "ab", "by COMMIT");
+    assert!(group.replies.iter().all(|reply| reply.header.from == NodeId(0)));
+}
+
+/// 4.1 step 7, N2: "it waits until it has the request in its log". r1 hears that 2 operations of view 1 are committed. It holds
+/// 2 operations, but the second is another one, of view 0.
+#[test]
+fn a_commit_number_of_another_view_says_nothing_of_the_own_log() {
+    let (mut group, session) = quiet(3);
+    group.submit(0, session, 1, "lost");
+    group.deliver(0, 2, "PREPARE");
+    group.crash(0);
+    group.network.clear();
+    let body = Body::Commit(Commit { commit: OpNumber(2), op: OpNumber(2), sequence: 1, sent_at: Time(1) });
+    let header = Header { view: ViewNumber(1), ..group.header(1) };
+    group.input(2, Input::Message(Message { header, body }));
+    assert_eq!((group.op(2), group.commit(2), group.journal(2)), (2, 1, String::new()));
+}
+
+/// N3: the last PREPARE before a pause is lost everywhere, or its acknowledgements are. The paper says nothing; without sending
+/// again, no later message would ever show it.
+#[test]
+fn the_last_operation_before_a_pause_is_not_lost() {
+    for kind in ["PREPARE", "PREPAREOK"] {
+        let (mut group, session) = quiet(3);
+        let lost = Rc::new(Cell::new(0));
+        let count = Rc::clone(&lost);
+        group.lose(move |_, message| {
+            let is_lost = message.body.name() == kind && count.get() < 2;
+            count.set(count.get() + u32::from(is_lost));
+            is_lost
+        });
+        group.submit(0, session, 1, "a");
+        group.run_for(ms(200));
+        assert_eq!((group.result().as_deref(), lost.get()), (Some("a"), 2), "{kind}");
+    }
+}
+
+/// C14, N3: a PREPARE of what a backup holds already is acknowledged again, but only when it is the same.
+#[test]
+fn another_entry_under_a_known_number_is_not_acknowledged() {
+    let (mut group, session) = quiet(3);
+    group.submit(0, session, 1, "a");
+    let first = prepare_to(&group, 1);
+    let mut other = first.clone();
+    if let Body::Prepare(prepare) = &mut other.body {
+        let known = &prepare.entries[0];
+        prepare.entries =
+            vec![log::Entry::new(prepare.previous, known.stamp, known.timestamp.next(), known.request.clone())];
+    }
+    group.network.clear();
+    group.input(1, Input::Message(first.clone()));
+    group.input(1, Input::Message(first));
+    assert_eq!(group.transcript(), ["r1->r0 PREPAREOK v0 n2", "r1->r0 PREPAREOK v0 n2"]);
+    group.network.clear();
+    group.input(1, Input::Message(other));
+    assert!(group.network.is_empty(), "{:?}", group.transcript());
+}
+
+/// 6.2: "When the primary isn't busy it processes requests as soon as they arrive. When it is busy, it batches".
+#[test]
+fn requests_that_arrive_together_are_prepared_together() {
+    let (mut group, session) = quiet(3);
+    let replica = group.replicas.get_mut(&NodeId(0)).unwrap();
+    for slot in 0..5 {
+        let payload = Bytes::from_static(b"x");
+        let body = ClientRequest::Operation { session, slot, number: RequestNumber(1), payload };
+        let message = FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: CLIENT, body };
+        replica.handle(group.now, Input::Client(message));
+    }
+    group.input(0, Input::Tick);
+    assert_eq!(group.transcript(), ["r0->r1 PREPARE v0 n2..n6 k1", "r0->r2 PREPARE v0 n2..n6 k1"]);
+    group.deliver(0, 1, "PREPARE");
+    assert_eq!(group.take(1, 0, "PREPAREOK").body, Body::PrepareOk(PrepareOk { op: OpNumber(6) }), "one, for all");
+}
+
+/// What does not fit the pipeline waits; what does not fit the queue is told so. Nothing that was acknowledged is dropped.
+#[test]
+fn overload_is_answered_busy() {
+    let options = Options { pipeline_ops_max: 2, queue_bytes_max: 600, ..Options::default() };
+    let (mut group, session) = quiet_with(3, options);
+    for slot in 0..6 {
+        group.submit_in(0, session, slot, 1, "x");
+    }
+    assert_eq!(group.op(0), 3, "two are prepared, three wait");
+    let busy = ClientReply::Busy { slot: Some(5), number: RequestNumber(1), reason: BusyReason::QueueFull };
+    assert_eq!(replies(&group), [&busy]);
+    group.settle();
+    assert_eq!(group.op(0), 6, "whoever waited is served");
+    assert_eq!(group.journal(0), "xxxxx");
+}
