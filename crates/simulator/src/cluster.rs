@@ -123,6 +123,9 @@ impl<S: Service + Clone> Cluster<S> {
 
     /// Hands the replica at `place` one input and checks what it did.
     pub(crate) fn handle(&mut self, place: usize, now: Now, input: Input) -> Checked {
+        if let Input::Message(message) = &input {
+            self.checkers.receives(place, message);
+        }
         self.nodes[place].replica.as_mut().expect("only replicas that are up get inputs").handle(now, input);
         self.after_step(place)
     }

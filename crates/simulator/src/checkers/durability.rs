@@ -6,36 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use viewstamped_protocol::configuration::MEMBERS_MAX;
-use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::message::{DoViewChange, Header};
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{ChainHash, Configuration, Incarnation, OpNumber, StatusName, ViewNumber};
 
+use crate::checkers::candidate::{Candidate, Known, complete, followers_of, known_of};
 use crate::checkers::{Checked, Ghost, Replicas, Seen, hold};
 
 const NAME: &str = "I-DUR";
-
-/// The incarnations a replica knows, by place.
-type Known = [Incarnation; MEMBERS_MAX];
-
-/// A log as a view change would see it: what it is ranked by, and what decides whether it may be counted.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    place: usize,
-    incarnation: Incarnation,
-    rank: (ViewNumber, OpNumber),
-    known: Known,
-    /// Whether it holds everything decided before the view in question.
-    holds: bool,
-}
-
-impl Candidate {
-    /// Whether one quorum may contain both.
-    fn agrees_with(&self, other: &Self) -> bool {
-        self.incarnation >= other.known[self.place] && other.incarnation >= self.known[other.place]
-    }
-}
 
 /// A DOVIEWCHANGE that was sent, with what its log held.
 #[derive(Clone, Debug)]
@@ -297,47 +275,10 @@ fn could_join(standing: &Standing, view: ViewNumber) -> bool {
     standing.view < view || (standing.view == view && standing.is_changing)
 }
 
-/// The candidates of other places that may be in one quorum with `first`, as far as `is_wanted` says so.
-fn followers_of(
-    first: &Candidate,
-    candidates: &[Vec<Candidate>],
-    is_wanted: impl Fn(&Candidate) -> bool,
-) -> Vec<Vec<Candidate>> {
-    let fits = |other: &&Candidate| other.place != first.place && is_wanted(other) && other.agrees_with(first);
-    candidates.iter().map(|of_place| of_place.iter().filter(fits).copied().collect()).collect()
-}
-
-/// Extends `members` by one candidate of each further place, as far as all agree, to the size of a quorum.
-fn complete(members: &mut Vec<Candidate>, followers: &[Vec<Candidate>], quorum: usize) -> bool {
-    if members.len() >= quorum {
-        return true;
-    }
-    let Some((of_place, rest)) = followers.split_first() else { return false };
-    if members.len() + followers.iter().filter(|of_place| !of_place.is_empty()).count() < quorum {
-        return false;
-    }
-    for candidate in of_place {
-        if members.iter().all(|member| member.agrees_with(candidate)) {
-            members.push(*candidate);
-            if complete(members, rest, quorum) {
-                return true;
-            }
-            members.pop();
-        }
-    }
-    complete(members, rest, quorum)
-}
-
-fn known_of(configuration: &Configuration, vector: &CrashVector) -> Known {
-    let mut known = [Incarnation::ZERO; MEMBERS_MAX];
-    for (place, id) in configuration.ids().enumerate() {
-        known[place] = vector.known(id);
-    }
-    known
-}
-
 #[cfg(test)]
 mod tests {
+    use viewstamped_protocol::configuration::MEMBERS_MAX;
+
     use super::*;
 
     fn candidate(place: usize, rank: (u64, u64), incarnation: u64, known: &[u64]) -> Candidate {

@@ -2,6 +2,8 @@
 //!
 //! They see every replica from inside, every message when it is sent, and a ghost history that no crash erases.
 
+mod candidate;
+mod consistency;
 mod durability;
 mod execution;
 mod ghost;
@@ -110,6 +112,7 @@ pub(crate) struct Checkers {
     configuration: Configuration,
     ghost: Ghost,
     seen: Vec<Option<Seen>>,
+    consistency: consistency::Consistency,
     durability: durability::Durability,
     execution: execution::Execution,
     limits: limits::Limits,
@@ -127,6 +130,7 @@ impl Checkers {
             configuration: configuration.clone(),
             ghost: Ghost::default(),
             seen: vec![None; members],
+            consistency: consistency::Consistency::new(configuration.clone()),
             durability: durability::Durability::new(configuration.clone()),
             execution: execution::Execution::new(members),
             limits: limits::Limits::new(options),
@@ -162,6 +166,7 @@ impl Checkers {
             self.log_match.check(probe.id, probe.log)?;
         }
         self.limits.check(place, &probe)?;
+        self.consistency.check(place, before.as_ref(), &now, &probe)?;
         prefix::check(&self.configuration, &mut self.ghost, &probe)?;
         self.quorum.check(&self.ghost, committed_before, place, &probe)?;
         self.execution.check(place, before.as_ref(), &now, calls, &mut self.ghost)?;
@@ -173,6 +178,14 @@ impl Checkers {
     pub(crate) fn crashed(&mut self, place: usize) {
         self.seen[place] = None;
         self.durability.crashed(place);
+        self.consistency.crashed(place);
+    }
+
+    /// Notes a message the replica at `place` is about to handle.
+    pub(crate) fn receives(&mut self, place: usize, message: &Message) {
+        if let Body::DoViewChange(promise) = &message.body {
+            self.consistency.received(place, &message.header, promise);
+        }
     }
 
     /// Checks a message the replica at `place` sends to peers.
