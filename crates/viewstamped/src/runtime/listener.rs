@@ -191,7 +191,7 @@ async fn add_peer(
     hello: Hello,
 ) {
     // Whoever it is learns who is here, so that both sides can say what is wrong: under its own name, if another process has it.
-    let rival = hello.node.filter(|node| is_rival(&shared, *node, hello.process));
+    let rival = hello.node.filter(|node| hello.cluster == shared.cluster && is_rival(&shared, *node, hello.process));
     if let Err(error) = answer_hello(&shared, &mut write, hello.purpose, rival).await {
         tracing::debug!(%address, %error, "a peer's connection broke before it was used");
         return;
