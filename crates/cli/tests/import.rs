@@ -56,12 +56,13 @@ fn a_file_is_imported_whole_while_every_replica_is_killed_and_wiped() {
     let feeder = feed(lines.clone(), import.stdin.take().unwrap(), Arc::clone(&hurry));
 
     let mut kills_under_load = 0;
+    let mut commands = Vec::new();
     for id in [0, 1, 2] {
         group.kill(id);
         kills_under_load += usize::from(!feeder.is_finished());
-        let command = group.printed_command();
+        commands.push(group.printed_command());
         fs::remove_dir_all(group.replica_directory(id)).unwrap();
-        group.bring_back(&command);
+        group.bring_back(&commands[id]);
         group.wait_for_status(0);
     }
     hurry.store(true, Ordering::Relaxed);
@@ -78,8 +79,7 @@ fn a_file_is_imported_whole_while_every_replica_is_killed_and_wiped() {
         let id = primary(&group);
         assert!(stdout(&group.run(&["kv", "export"])) == expected, "the export differs from what was imported");
         signal("-KILL", group.pid(id));
-        let command = group.printed_command();
         assert!(stdout(&group.run(&["kv", "export"])) == expected, "the export differs after replica {id} was killed");
-        group.bring_back(&command);
+        group.bring_back(&commands[id]);
     }
 }
