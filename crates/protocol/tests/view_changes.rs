@@ -269,3 +269,23 @@ fn nothing_of_a_lost_tail_is_missed() {
     group.run_for(ms(1_000));
     assert_eq!((group.primary(), group.op(1), group.replica(2).report().lag), (1, 1, 0));
 }
+
+/// V10: the new primary lacks much of the log, and fetching it takes far longer than a view change may. As long as it arrives,
+/// the new primary does not give up, and the other one alone cannot.
+#[test]
+fn a_new_primary_is_not_given_up_while_its_log_arrives() {
+    let options = Options { transfer_bytes_max: 0, do_view_change_bytes_max: 0, ..Options::default() };
+    let (mut group, session) = quiet(3, options);
+    group.isolate(1);
+    for number in 1..=50 {
+        group.execute(0, session, number, "x");
+    }
+    group.crash(0);
+    group.heal();
+    group.latency = ms(20);
+    group.run_for(ms(2_000));
+    assert_eq!((group.view(1), group.status(1)), (1, StatusName::ViewChange), "50 questions of 40 ms each");
+    group.run_for(ms(2_000));
+    assert_eq!((group.view(1), group.status(1), group.view(2)), (1, StatusName::Normal, 1));
+    assert_eq!(group.journal(1), "x".repeat(50));
+}

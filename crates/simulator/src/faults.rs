@@ -8,23 +8,11 @@ use crate::checkers::Checked;
 use crate::cluster::Restart;
 use crate::coverage::Mark;
 use crate::machine::Trap;
-use crate::message_kind::Kind;
+use crate::message_kind::{CRUCIAL, Kind};
 use crate::network::Topology;
 use crate::random::{Draw, nanos};
 use crate::simulation::{Event, Simulation};
 use crate::workload::Workload;
-
-/// Messages after which a crash hurts most: promises, acknowledgements, and what others rely on.
-const CRUCIAL: [Kind; 8] = [
-    Kind::Prepare,
-    Kind::PrepareOk,
-    Kind::StartViewChange,
-    Kind::DoViewChange,
-    Kind::DoViewChange,
-    Kind::StartView,
-    Kind::Recovery,
-    Kind::RecoveryResponse,
-];
 
 /// Something breaks, or is mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +134,14 @@ impl<W: Workload> Simulation<'_, W> {
         match trap {
             None => self.crash(place, Mark::CrashIdle),
             Some(_) => self.machines[place].trap = trap,
+        }
+    }
+
+    /// A replica whose promise is still under way has crashed: perhaps one of those crashes next who tell it what it forgot (C1).
+    pub(crate) fn promise_forgotten(&mut self) {
+        let helper = self.draw_victim();
+        if self.dice.faults.strikes(32_768) && self.may_crash(helper) {
+            self.machines[helper].trap = Some(Trap::Sent(Kind::RecoveryResponse));
         }
     }
 

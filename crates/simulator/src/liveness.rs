@@ -82,7 +82,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.is_healed = true;
         let mut outside = 0u32;
         let threshold = self.cluster.configuration().threshold();
-        if self.dice.faults.strikes(24_576) && self.cluster.is_founded() {
+        // A group that has not begun needs all its members.
+        if self.cluster.is_founded() && self.dice.faults.strikes(24_576) {
             for _ in 0..threshold {
                 let place = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
                 let failing =

@@ -56,6 +56,20 @@ pub const KINDS: [Kind; 22] = [
     Kind::ViewHint,
 ];
 
+/// Messages that matter most when they are late, lost, or the last that their sender sent: promises, acknowledgements, and what
+/// others rely on.
+pub(crate) const CRUCIAL: [Kind; 9] = [
+    Kind::Prepare,
+    Kind::PrepareOk,
+    Kind::StartViewChange,
+    Kind::DoViewChange,
+    Kind::StartView,
+    Kind::Recovery,
+    Kind::RecoveryResponse,
+    Kind::KnownIncarnation,
+    Kind::NewState,
+];
+
 impl Kind {
     /// The kind of a message.
     #[must_use]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use viewstamped_protocol::random::Random;
 use viewstamped_protocol::{ClientOptions, ClusterOptions, Options};
 
-use crate::message_kind::{KINDS, Kind};
+use crate::message_kind::{CRUCIAL, KINDS, Kind};
 use crate::random::Draw;
 
 /// What the user of the simulator decides; everything else comes from the seed.
@@ -114,9 +114,11 @@ impl Scenario {
         let clients = random.between(1, 7);
         let slots = random.between(1, 4);
         let safety_time = Duration::from_millis(random.magnitude(5_000, 120_000));
-        let shared = draw_options(random);
-        let options =
-            (0..replicas).map(|_| if random.strikes(8_192) { draw_options(random) } else { shared }).collect();
+        let network = NetworkFaults::draw(random);
+        let shared = draw_options(random, &network);
+        let options = (0..replicas)
+            .map(|_| if random.strikes(8_192) { draw_options(random, &network) } else { shared })
+            .collect();
         Self {
             replicas,
             clients: usize::try_from(clients).expect("at most 7"),
@@ -134,7 +136,7 @@ impl Scenario {
                 Duration::ZERO
             },
             clock_drift_ppm: if random.strikes(16_384) { random.magnitude(1, 50_000) } else { 0 },
-            network: NetworkFaults::draw(random),
+            network,
             faults: Faults::draw(random),
             options,
             cluster_options: draw_cluster_options(random, clients, slots),
@@ -158,7 +160,7 @@ impl NetworkFaults {
             if random.strikes(chance) { u32::try_from(random.magnitude(16, high)).expect("below 2^16") } else { 0 }
         };
         let kind = |random: &mut Random, chance: u32| {
-            let kind = *random.pick(&KINDS);
+            let kind = if random.strikes(49_152) { *random.pick(&CRUCIAL) } else { *random.pick(&KINDS) };
             let often = u32::try_from(random.between(8_192, 57_344)).expect("below 2^16");
             random.strikes(chance).then_some((kind, often))
         };
@@ -203,14 +205,22 @@ impl Faults {
 }
 
 /// Limits so small that windows fill, suffixes do not cover what a view change needs, and transfers take several messages.
-fn draw_options(random: &mut Random) -> Options {
+fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
     let defaults = Options::default();
     let entry_bytes = 256;
     let bytes = |random: &mut Random, entries_max: u64| {
         usize::try_from(entry_bytes * random.magnitude(1, entries_max)).expect("fits memory")
     };
     let pipeline_ops_max = random.between(4, 64);
+    // Impatient, but not so much that ordinary delays look like failures.
+    let heartbeat_interval = Duration::from_millis(random.between(10, 50));
+    let patience = 3 * heartbeat_interval + 2 * network.latency_max;
+    let suspect_timeout = random.duration(patience, patience.max(defaults.suspect_timeout));
     Options {
+        heartbeat_interval,
+        suspect_timeout,
+        abdicate_timeout: suspect_timeout,
+        view_change_timeout: Duration::from_millis(random.between(50, 300)),
         pipeline_ops_max,
         pipeline_bytes_max: if random.strikes(8_192) { bytes(random, 64) } else { defaults.pipeline_bytes_max },
         queue_bytes_max: bytes(random, 64),

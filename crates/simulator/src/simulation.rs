@@ -244,6 +244,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.network.set_late(false);
         if has_promised && self.cluster.is_up(place) {
             self.crash(place, Mark::CrashPromised);
+            self.promise_forgotten();
         }
         result
     }
