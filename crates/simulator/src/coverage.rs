@@ -68,6 +68,8 @@ marks! {
     Turn = "turn of several inputs",
     /// The liveness phase ran with some replicas cut off for good.
     Core = "liveness of a core",
+    /// Clients had to be served while all links went through one replica.
+    Star = "liveness of a star",
     /// A part of the history was too hard to search for a linearization.
     Undecided = "linearizability undecided",
 }

@@ -10,6 +10,7 @@ use viewstamped_protocol::{StatusName, Time};
 
 use crate::checkers::{Checked, Violation, hold};
 use crate::coverage::Mark;
+use crate::network::{Exclusion, Topology};
 use crate::random::Draw;
 use crate::simulation::Simulation;
 use crate::workload::Workload;
@@ -33,23 +34,45 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Ends all faults and runs until everything works again.
     pub(crate) fn run_liveness(&mut self) -> Checked {
+        self.is_healed = true;
+        self.serve_through_hub()?;
         let core = self.heal()?;
+        self.run_until(&core, |simulation| simulation.is_one_view(&core) && simulation.unanswered().is_none())?;
+        self.converge(&core)
+    }
+
+    /// Runs until `is_done`, for as long as a healed group may take.
+    fn run_until(&mut self, core: &[usize], is_done: impl Fn(&Self) -> bool) -> Checked {
         let events_before = self.events;
         let until = self.now.after(self.bound());
-        loop {
+        while !is_done(self) {
             for _ in 0..16 {
                 if !self.step(until)? {
-                    return Err(self.dead(&core, "in time"));
+                    return Err(self.dead(core, "in time"));
                 }
             }
             if self.events - events_before > EVENTS_MAX {
-                return Err(self.dead(&core, "within a bounded number of events"));
-            }
-            if self.is_one_view(&core) && self.unanswered().is_none() {
-                break;
+                return Err(self.dead(core, "within a bounded number of events"));
             }
         }
-        self.converge(&core)
+        Ok(())
+    }
+
+    /// In some seeds all links first go through one replica, which relays nothing: it must become the primary, and clients must be
+    /// answered. Who recovers could not reach a quorum, so everybody must be well.
+    fn serve_through_hub(&mut self) -> Checked {
+        let is_well = (0..self.machines.len()).all(|place| !self.cluster.is_faulty(place) && self.cluster.is_up(place));
+        if !self.cluster.is_founded() || !is_well || !self.dice.faults.strikes(24_576) {
+            return Ok(());
+        }
+        let hub = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
+        self.coverage.hit(Mark::Star);
+        self.trace.line(self.now, || format!("healed, all links through r{hub}"));
+        self.network.heal(0, Exclusion::Isolated);
+        self.network.shape(Topology::Star(hub));
+        self.set_requests()?;
+        let all: Vec<usize> = (0..self.machines.len()).collect();
+        self.run_until(&all, |simulation| simulation.unanswered().is_none())
     }
 
     /// Without requests everybody comes to the same state, and no view changes.
@@ -76,33 +99,48 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Ends all faults. Returns the core: all replicas, or some that are enough while the others stay cut off. A group that has
-    /// not begun needs all (C6).
+    /// Ends all faults. Returns the core: all replicas, or some that are enough while the others stay apart.
     fn heal(&mut self) -> Result<Vec<usize>, Violation> {
-        self.is_healed = true;
-        let mut outside = 0u32;
-        let threshold = self.cluster.configuration().threshold();
-        // A group that has not begun needs all its members.
-        if self.cluster.is_founded() && self.dice.faults.strikes(24_576) {
-            for _ in 0..threshold {
-                let place = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
-                let failing =
-                    |other: usize| self.cluster.is_faulty(other) || outside >> other & 1 == 1 || other == place;
-                if (0..self.machines.len()).filter(|&other| failing(other)).count() <= threshold {
-                    outside |= 1 << place;
-                }
-            }
-            self.coverage.hit(Mark::Core);
-        }
+        let outside = self.draw_outside();
+        let exclusion = *self.dice.faults.pick(&[Exclusion::Isolated, Exclusion::Mute, Exclusion::Deaf]);
         let core: Vec<usize> = (0..self.machines.len()).filter(|place| outside >> place & 1 == 0).collect();
-        self.trace.line(self.now, || format!("healed, core {:?}", core));
-        self.network.heal(outside);
+        self.trace.line(self.now, || format!("healed, core {core:?}, others {exclusion:?}"));
+        self.network.heal(outside, exclusion);
         for place in 0..self.machines.len() {
-            self.machines[place].trap = None;
             // One that has never started does so by itself.
             if self.cluster.boots(place) > 0 && !self.cluster.is_up(place) && core.contains(&place) {
                 self.schedule_restart(place);
             }
+        }
+        self.set_requests()?;
+        Ok(core)
+    }
+
+    /// Draws who stays apart: no more than the group tolerates, together with those who have crashed.
+    fn draw_outside(&mut self) -> u32 {
+        let mut outside = 0u32;
+        // A group that has not begun needs all its members.
+        if !self.cluster.is_founded() || !self.dice.faults.strikes(24_576) {
+            return outside;
+        }
+        let threshold = self.cluster.configuration().threshold();
+        for _ in 0..threshold {
+            let any = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
+            let primary = self.cluster.primary().filter(|_| self.dice.faults.strikes(32_768));
+            let place = primary.unwrap_or(any);
+            let failing = |other: usize| self.cluster.is_faulty(other) || outside >> other & 1 == 1 || other == place;
+            if (0..self.machines.len()).filter(|&other| failing(other)).count() <= threshold {
+                outside |= 1 << place;
+            }
+        }
+        self.coverage.hit(Mark::Core);
+        outside
+    }
+
+    /// Ends pauses and pending crashes, and lets the clients make the requests by which liveness is judged.
+    fn set_requests(&mut self) -> Checked {
+        for machine in &mut self.machines {
+            machine.trap = None;
         }
         self.resume_all()?;
         self.requests_max = u64::MAX;
@@ -114,7 +152,7 @@ impl<W: Workload> Simulation<'_, W> {
             actor.answers_wanted = actor.answered + REQUESTS_AFTER;
             self.think(client);
         }
-        Ok(core)
+        Ok(())
     }
 
     /// How long a healed group may take: every member's turn as primary at the slowest timeouts, twice, the clients' retries, and

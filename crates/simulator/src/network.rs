@@ -44,6 +44,17 @@ pub(crate) enum Topology {
     Arbitrary(u64),
 }
 
+/// How replicas stay apart from a healed core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exclusion {
+    /// They neither hear nor are heard.
+    Isolated,
+    /// They hear and are not heard.
+    Mute,
+    /// They are heard and do not hear: they go on asking for view changes, or sending heartbeats.
+    Deaf,
+}
+
 impl Topology {
     /// Draws a shape other than whole, for more than one replica.
     pub(crate) fn draw(random: &mut Random, replicas: usize, primary: Option<usize>) -> Self {
@@ -134,11 +145,17 @@ impl Network {
         self.cut_answers[client] = answers;
     }
 
-    /// Ends all faults but the ordinary delay and what is under way already; cuts off the replicas in `outside`.
-    pub(crate) fn heal(&mut self, outside: u32) {
+    /// Ends all faults but the ordinary delay and what is under way already. The replicas in `outside` stay without clients, and
+    /// without the others as `exclusion` says.
+    pub(crate) fn heal(&mut self, outside: u32, exclusion: Exclusion) {
         self.faults = self.faults.healed();
         for from in 0..self.replicas {
-            self.cut[from] = if outside >> from & 1 == 1 { u32::MAX } else { outside };
+            let is_outside = outside >> from & 1 == 1;
+            self.cut[from] = match exclusion {
+                Exclusion::Isolated | Exclusion::Mute if is_outside => u32::MAX,
+                Exclusion::Isolated | Exclusion::Deaf if !is_outside => outside,
+                _ => 0,
+            };
         }
         self.cut_requests.fill(outside);
         self.cut_answers.fill(outside);
@@ -281,12 +298,18 @@ mod tests {
         let mut network = network(NetworkFaults { loss: 65_536, ..quiet() });
         network.shape(Topology::Isolated(1));
         network.cut_client(0, u32::MAX, 0);
-        network.heal(1 << 4);
+        network.heal(1 << 4, Exclusion::Isolated);
         assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
         assert_ne!(network.carry_request(0, 1), Fate::Lost);
         assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
         assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
         assert_eq!(network.carry_request(0, 4), Fate::Lost);
+        network.heal(1 << 4, Exclusion::Deaf);
+        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
+        assert_ne!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        network.heal(1 << 4, Exclusion::Mute);
+        assert_ne!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
     }
 
     #[test]
