@@ -23,8 +23,7 @@ const CHECKSUM_BYTES: usize = 4;
 /// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
 pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
 
-/// The longest address of a member. 300 bytes: the longest host name is 253.
-pub const ADDRESS_BYTES_MAX: usize = 300;
+pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 
 /// Everything a replica keeps on disk in the `replicated` mode (4.7).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -337,7 +337,8 @@ impl<S: Service> Replica<S> {
     }
 
     /// Before each new attempt. Who confessed to the last one and to the one before, each while it was the latest, was
-    /// recovering when the last one was sent: all of them at the same time, then, however late a message may come.
+    /// recovering when the last one was sent, however late a message may come: all of them at the same time, or at least crashed
+    /// again since. The judgement is renewed with every attempt.
     fn judge_quorum(&mut self) {
         let (others, quorum) = (self.configuration.len() - 1, self.configuration.quorum());
         let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
