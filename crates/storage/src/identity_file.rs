@@ -1,5 +1,6 @@
 //! The identity file, as bytes. The byte diagram is in docs/formats.md.
 
+pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 use viewstamped_protocol::configuration::MEMBERS_MAX;
 use viewstamped_protocol::message::Founder;
 use viewstamped_protocol::{
@@ -22,8 +23,6 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
 pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
-
-pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 
 /// Everything a replica keeps on disk in the `replicated` mode (4.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
