@@ -62,9 +62,10 @@ impl Votes {
         self.votes.retain(|_, held| now.since(held.heard_at) < lifetime);
     }
 
-    fn list(&self, direct_only: bool) -> Vec<Vote> {
-        let wanted = self.votes.iter().filter(|(_, held)| held.direct || !direct_only);
-        wanted.map(|(node, held)| Vote { node: *node, incarnation: held.incarnation }).collect()
+    /// The votes to pass on.
+    fn direct(&self) -> Vec<Vote> {
+        let direct = self.votes.iter().filter(|(_, held)| held.direct);
+        direct.map(|(node, held)| Vote { node: *node, incarnation: held.incarnation }).collect()
     }
 }
 
@@ -100,7 +101,7 @@ impl<S: Service> Replica<S> {
     }
 
     fn send_votes(&mut self) {
-        let votes = self.votes.list(true);
+        let votes = self.votes.direct();
         let candidate = self.votes.candidate;
         self.broadcast(Body::StartViewChange(StartViewChange { candidate, votes, confirmed: false }));
     }
