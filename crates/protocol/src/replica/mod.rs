@@ -35,6 +35,7 @@ use crate::options::{ClusterOptions, Options};
 use crate::random::Random;
 use crate::service::Service;
 use execution::Executor;
+use staged::Staged;
 use state_transfer::Transfer;
 use status::Status;
 use votes::Votes;
@@ -70,6 +71,8 @@ pub struct Replica<S> {
 
     status: Status,
     transfer: Option<Transfer>,
+    /// What was fetched for a view that did not come about: used again where it is a part of the next view's log.
+    spare: Option<Staged>,
     votes: Votes,
     /// The highest view heard to have started, and the highest op-number heard of. Hints, never trusted.
     heard_view: ViewNumber,
@@ -111,6 +114,7 @@ impl<S: Service> Replica<S> {
             executor: Executor::new(service),
             status: Status::default(),
             transfer: None,
+            spare: None,
             votes: Votes::default(),
             heard_view: ViewNumber::ZERO,
             heard_op: OpNumber::ZERO,

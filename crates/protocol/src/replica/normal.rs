@@ -15,6 +15,7 @@ impl<S: Service> Replica<S> {
         // What was heard of an older view's log may never have survived.
         self.heard_op = self.log.op();
         self.transfer = None;
+        self.spare = None;
         self.votes.clear();
         if self.primary_of(self.view) == self.id {
             self.enter_primary();

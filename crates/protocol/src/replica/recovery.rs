@@ -63,6 +63,7 @@ impl<S: Service> Replica<S> {
         self.log_view = ViewNumber::ZERO;
         self.incarnation = Incarnation::ZERO;
         self.transfer = None;
+        self.spare = None;
         self.votes.clear();
     }
 
@@ -259,7 +260,7 @@ impl<S: Service> Replica<S> {
         recovering.stage = RecoveryStage::Fetching { nonce, responses: responses.clone(), found: found.clone() };
         let source = self.primary_of(found.view);
         // What was fetched of an older view's log was never relied on.
-        self.transfer = None;
+        self.keep_what_was_fetched();
         self.heard_view = self.heard_view.max(found.view);
         self.heard_op = self.heard_op.max(found.op);
         self.start_transfer(found.view, source);

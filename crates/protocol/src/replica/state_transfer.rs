@@ -31,22 +31,45 @@ impl<S: Service> Replica<S> {
         if source == self.id || self.transfer.as_ref().is_some_and(|transfer| transfer.target >= target) {
             return;
         }
+        self.keep_what_was_fetched();
         self.transfer = Some(Transfer { target, staged: None, source, retry_at: Time::ZERO });
         self.send_get_state();
+    }
+
+    /// Sets aside what was fetched for a view, when another view is wanted: the longest of it (V10).
+    ///
+    /// Its entries are chained, so that one hash tells whether all of it is part of another log. Without it a replica that lags
+    /// far would begin anew in each view, and a group that needs it would change views for ever.
+    pub(super) fn keep_what_was_fetched(&mut self) {
+        let transferred = self.transfer.take().and_then(|transfer| transfer.staged);
+        let built = match &mut self.status {
+            Status::ViewChange(change) => change.building.take().map(|building| building.fetched),
+            _ => None,
+        };
+        let fetched = [self.spare.take(), transferred, built].into_iter().flatten();
+        self.spare = fetched.max_by_key(Staged::op);
+    }
+
+    /// What was set aside, if it still joins the own log.
+    pub(super) fn usable_spare(&self) -> Option<&Staged> {
+        let joins = |spare: &&Staged| self.log.matches(spare.after(), spare.previous()) && self.keeps_committed(spare);
+        self.spare.as_ref().filter(joins)
     }
 
     /// Asks for what is missing.
     pub(super) fn send_get_state(&mut self) {
         let retry_at = self.now.monotonic.after(self.options.transfer_retry);
         let bytes_max = u32::try_from(self.options.transfer_bytes_max).unwrap_or(u32::MAX);
+        let guess = self.usable_spare().map(|spare| (spare.op(), spare.head()));
         let Some(transfer) = &mut self.transfer else { return };
         transfer.retry_at = retry_at;
         let same_view = transfer.target == self.log_view && self.status.is_normal();
         let own_head = (self.log.op(), self.log.head_hash());
+        let best_guess = guess.unwrap_or(own_head);
         let (from, (head_op, head)) = match &transfer.staged {
             Some(staged) => (staged.op(), (staged.op(), staged.head())),
-            // Of an older view's log only the committed part is certain; if all of it agrees, so much the better.
-            None if !same_view => (self.commit, own_head),
+            // Of an older view's log only the committed part is certain; if all of it agrees, or all that was set aside, so much the better.
+            None if !same_view => (self.commit, best_guess),
             None => (own_head.0, own_head),
         };
         let (to, target) = (transfer.source, transfer.target);
@@ -112,7 +135,13 @@ impl<S: Service> Replica<S> {
 
     /// A piece of a later view's log, kept beside the own one.
     pub(super) fn stage(&mut self, after: OpNumber, previous: ChainHash, entries: Vec<Entry>) -> Result<(), Ignored> {
+        let guessed = self.usable_spare().filter(|spare| spare.hash_at(after) == Some(previous)).cloned();
         let Some(transfer) = &mut self.transfer else { return Err(Ignored::Unasked) };
+        if let (None, Some(mut spare)) = (&transfer.staged, guessed) {
+            // The sender's log has this hash there, so all of what was set aside up to there is part of it.
+            spare.truncate(after);
+            transfer.staged = Some(spare);
+        }
         match &mut transfer.staged {
             Some(staged) => staged.extend(after, previous, entries),
             None if self.log.matches(after, previous) && after >= self.commit => {

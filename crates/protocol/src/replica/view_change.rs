@@ -10,7 +10,7 @@ use super::io::Ignored;
 use super::staged::{Staged, check_run};
 use super::status::{Building, Status, ViewChange};
 use crate::message::{Body, DoViewChange, GetLog, Header, LogChunk, Message, StartView, StartViewChange};
-use crate::numbers::{NodeId, OpNumber, ViewNumber};
+use crate::numbers::{ChainHash, NodeId, OpNumber, ViewNumber};
 use crate::service::Service;
 
 impl<S: Service> Replica<S> {
@@ -19,7 +19,7 @@ impl<S: Service> Replica<S> {
         assert!(view > self.view, "views only advance");
         let now = self.now.monotonic;
         self.view = view;
-        self.transfer = None;
+        self.keep_what_was_fetched();
         self.votes.clear();
         let doubled = self.options.view_change_timeout.saturating_mul(1 << self.failed_view_changes.min(16));
         let timeout = self.jittered(doubled.min(self.options.view_change_timeout_max));
@@ -110,8 +110,7 @@ impl<S: Service> Replica<S> {
 
     /// 4.2 step 3, once a quorum that no crash has made void has answered.
     fn choose_log(&mut self) {
-        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
-        let all: Vec<&Message> = change.do_view_changes.iter().collect();
+        let all: Vec<&Message> = self.status.do_view_changes().iter().collect();
         let usable = crash_consistent(&all);
         if usable.len() < self.configuration.quorum() {
             return;
@@ -121,19 +120,25 @@ impl<S: Service> Replica<S> {
         let commits = || quorum.iter().map(|message| do_view_change(message).commit);
         let body = do_view_change(best);
         let after = OpNumber(body.op.0 - body.suffix.len() as u64);
-        let suffix = Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt");
-        let own_hash = self.log.hash_at(self.commit).expect("within the log");
-        change.building = Some(Building {
+        let building = Building {
             winner: best.header.from,
             log_view: body.log_view,
             op: body.op,
             head: body.head,
             commit: commits().max().expect("not empty"),
             commit_floor: commits().min().expect("not empty"),
-            suffix,
-            fetched: Staged::new(self.commit, own_hash),
-        });
+            suffix: Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt"),
+            fetched: self.fetched_before(after, body.previous),
+        };
+        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
+        change.building = Some(building);
         self.build_log();
+    }
+
+    /// What an earlier view left of a log that may be the one which has the hash `previous` at `after`.
+    fn fetched_before(&self, after: OpNumber, previous: ChainHash) -> Staged {
+        let may_be_part = |spare: &&Staged| spare.op() < after || spare.hash_at(after) == Some(previous);
+        self.usable_spare().filter(may_be_part).cloned().unwrap_or_else(|| self.nothing_fetched())
     }
 
     /// Joins the winning log to the own one where their viewstamps agree; asks the winner for what is missing between (V6).
@@ -157,6 +162,11 @@ impl<S: Service> Replica<S> {
             return self.start_view(whole);
         }
         self.send_get_log();
+    }
+
+    /// Nothing of another log, above what is committed in the own one.
+    fn nothing_fetched(&self) -> Staged {
+        Staged::new(self.commit, self.log.hash_at(self.commit).expect("within the log"))
     }
 
     fn send_get_log(&mut self) {
@@ -195,12 +205,19 @@ impl<S: Service> Replica<S> {
     pub(super) fn on_log_chunk(&mut self, header: Header, m: LogChunk) -> Result<(), Ignored> {
         let retry_at = self.now.monotonic.after(self.options.view_change_retry);
         let extended = self.extended_timeout();
+        let nothing = self.nothing_fetched();
         let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
         let Some(building) = change.building.as_mut() else { return Err(Ignored::Unasked) };
         if header.view != self.view || header.from != building.winner || m.log_view != building.log_view {
             return Err(Ignored::Unasked);
         }
         let before = building.fetched.op();
+        if m.after == before && m.previous != building.fetched.head() {
+            // What an earlier view left is no part of this log.
+            building.fetched = nothing;
+            self.send_get_log();
+            return Ok(());
+        }
         building.fetched.extend(m.after, m.previous, m.entries)?;
         if building.fetched.op() == before {
             return Err(Ignored::Duplicate);
@@ -286,7 +303,7 @@ impl<S: Service> Replica<S> {
     }
 
     /// Whether the log keeps its committed prefix when everything above the beginning of `piece` is replaced by it.
-    fn keeps_committed(&self, piece: &Staged) -> bool {
+    pub(super) fn keeps_committed(&self, piece: &Staged) -> bool {
         piece.after() >= self.commit || piece.hash_at(self.commit) == self.log.hash_at(self.commit)
     }
 
