@@ -34,8 +34,6 @@ marks! {
     RestartWiped = "restart wiped",
     /// A replica restarted with a fresh one, as if newly formatted.
     RestartReformatted = "restart reformatted",
-    /// A recovering replica took the group's memory for lost.
-    QuorumLostSuspected = "quorum loss suspected",
     /// A replica stopped for a while and then got everything at once.
     Pause = "pause",
     /// Links between replicas were cut.

@@ -9,7 +9,7 @@ use viewstamped_protocol::{
     StatusName, Time, ToClient,
 };
 
-use crate::checkers::{Checked, Violation};
+use crate::checkers::{Checked, Violation, hold};
 use crate::clients::Actor;
 use crate::cluster::{Cluster, ClusterSetup, Restart};
 use crate::coverage::{Coverage, Mark};
@@ -256,7 +256,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 Output::Send { message, .. } => Some(Kind::of(&message.body)),
                 _ => None,
             };
-            self.perform(place, output);
+            self.perform(place, output)?;
             if self.is_trapped(place, sent) {
                 let mark = if sent.is_some() { Mark::CrashAfterSend } else { Mark::CrashBetweenOutputs };
                 self.crash(place, mark);
@@ -285,7 +285,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    fn perform(&mut self, place: usize, output: Output) {
+    fn perform(&mut self, place: usize, output: Output) -> Checked {
         match output {
             Output::Send { to: Destination::Node(id), message } => self.send(place, self.cluster.place(id), message),
             Output::Send { to: Destination::Others, message } => {
@@ -298,25 +298,25 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.save_time);
                 self.schedule.at(self.now.after(delay), Event::Saved { place, boot: self.cluster.boots(place) });
             }
-            Output::Event(event) => self.on_replica_event(place, &event),
+            Output::Event(event) => return self.on_replica_event(place, &event),
         }
+        Ok(())
     }
 
-    fn on_replica_event(&mut self, place: usize, event: &ReplicaEvent) {
+    fn on_replica_event(&mut self, place: usize, event: &ReplicaEvent) -> Checked {
         match event {
             ReplicaEvent::StatusChanged { status, view } => {
                 self.trace.line(self.now, || format!("r{place} {} {view}", status.as_str()));
             }
-            // A guess: the others may have recovered since, and their old messages be late. What is checked is that service returns.
+            // At most as many as the group tolerates have ever crashed at once.
             ReplicaEvent::QuorumLost { recovering } => {
-                self.coverage.hit(Mark::QuorumLostSuspected);
-                self.trace
-                    .line(self.now, || format!("r{place} suspects that the group has lost its memory: {recovering:?}"));
+                hold!("L-RECOVER", false, "r{place} takes the group's memory for lost because {recovering:?} recover");
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
             }
         }
+        Ok(())
     }
 
     fn send(&mut self, from: usize, to: usize, message: Message) {
