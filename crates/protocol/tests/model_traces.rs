@@ -96,6 +96,8 @@ fn trace_b_hearing_of_a_later_view_forgets_nothing() {
     script.tick(1);
     script.deliver(1, 2, "COMMIT");
     script.lose_all();
+    // A new primary refuses a log that lacks what some member knows to be committed; here that would hide the loss.
+    assert_eq!(script.group.replica(2).report().op.0, 2, "what r2 has acknowledged is still in its log");
     // r0, still in the view change, and r2 want view 2, which r2 leads.
     script.time_out(0);
     script.drop_from(0, "DOVIEWCHANGE");
