@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{CLIENT, CLUSTER, Group, ms};
-use viewstamped_protocol::client::{Client, ClientError, ClientOutput, ClientSetup, Completion, Endpoint, Ticket};
+use viewstamped_protocol::client::{
+    Client, ClientError, ClientOutput, ClientSetup, Completion, Endpoint, Ticket, Unavailable,
+};
+use viewstamped_protocol::message::{BusyReason, ClientReply, ClientRequest};
 use viewstamped_protocol::*;
 
 const SIZE: u64 = 3;
@@ -156,4 +159,43 @@ fn when_the_group_has_lost_its_memory_requests_say_so() {
     }
     let ticket = world.submit("a".into());
     assert_eq!(world.wait_for(ticket), Err(ClientError::QuorumLost));
+}
+
+/// A client that comes when the log is full was told that no primary answered, and sent to look for a broken link.
+#[test]
+fn a_client_that_comes_when_the_log_is_full_is_told_so() {
+    let (mut group, session) = Group::serving_with(3, Options { log_bytes_max: 1_000, ..Options::default() });
+    for number in 1..=6 {
+        group.submit(0, session, number, "x");
+        group.settle();
+    }
+    let message = FromClient {
+        cluster: CLUSTER,
+        epoch: EpochNumber::ZERO,
+        client: ClientId(77),
+        body: ClientRequest::Register { slots: 1 },
+    };
+    group.replies.clear();
+    group.input(0, Input::Client(message));
+    let busy = group.replies.pop().expect("an answer");
+    assert!(matches!(busy.body, ClientReply::Busy { slot: None, reason: BusyReason::LogFull, .. }), "{busy:?}");
+
+    let setup = ClientSetup {
+        cluster: None,
+        client: ClientId(77),
+        endpoints: 1,
+        resume: None,
+        options: ClientOptions::default(),
+        seed: 1,
+    };
+    let start = Time(1);
+    let mut client = Client::new(setup, start);
+    client.submit(start, Bytes::from_static(b"x"));
+    client.handle(start, Endpoint(0), busy);
+    client.tick(start.after(ClientOptions::default().request_timeout * 2));
+    let error = std::iter::from_fn(|| client.poll_output()).find_map(|output| match output {
+        ClientOutput::Completed { result, .. } => result.err(),
+        _ => None,
+    });
+    assert_eq!(error, Some(ClientError::NotSent(Unavailable::LogFull)));
 }

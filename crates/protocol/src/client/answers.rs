@@ -52,7 +52,7 @@ impl Client {
             ClientReply::Busy { slot: Some(slot), number, reason } => {
                 self.on_busy(now, from, header, (slot, number), reason);
             }
-            ClientReply::Busy { slot: None, .. } => self.on_busy_opening(now, from, header),
+            ClientReply::Busy { slot: None, reason, .. } => self.on_busy_opening(now, from, header, reason),
             ClientReply::Refused { session, slot, number, reason } => {
                 self.on_refused(now, from, header, Named { session, slot, number }, reason);
             }
@@ -112,12 +112,13 @@ impl Client {
         self.follow(now, is_new);
     }
 
-    fn on_busy_opening(&mut self, now: Time, from: Endpoint, header: &Header) {
+    fn on_busy_opening(&mut self, now: Time, from: Endpoint, header: &Header, reason: BusyReason) {
         if matches!(self.session, Session::Open(_)) {
             self.endpoints.on_answer(now, from, header);
             self.counters.unasked += 1;
             return;
         }
+        self.opening_busy = Some(reason);
         self.endpoints.on_primary(now, from, header);
         let probe = self.probe.as_mut().expect("there is a probe while there is no session");
         probe.hold(now, &self.options, &mut self.random);

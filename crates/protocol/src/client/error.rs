@@ -126,7 +126,7 @@ pub enum Unavailable {
     #[error("the primary is overloaded; submit less at once, or later")]
     Overloaded,
     /// The primary's log has reached its limit.
-    #[error("the primary's log is full; raise `log_bytes_max`, or restart its replicas one by one")]
+    #[error("the primary's log is full; restart the replicas, one by one, with a larger `log-bytes-max`")]
     LogFull,
     /// The primary is none of the addresses.
     #[error("the primary is replica {}, which is none of the addresses given; add its address", .0.0)]

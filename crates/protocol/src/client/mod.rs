@@ -21,7 +21,7 @@ use self::endpoints::{Endpoints, Hopeless};
 pub use self::error::{ClientError, Unavailable};
 use self::retry::{Backoff, Probe};
 use self::slots::{Pending, Slots, Waiting};
-use crate::message::{ClientRequest, FromClient, ToClient};
+use crate::message::{BusyReason, ClientRequest, FromClient, ToClient};
 use crate::numbers::{ClientId, ClusterId, Nonce, OpNumber, SessionNumber, Slot, Time};
 use crate::options::ClientOptions;
 use crate::random::Random;
@@ -138,6 +138,8 @@ pub struct Client {
     random: Random,
     outputs: VecDeque<ClientOutput>,
     counters: Counters,
+    /// Why the primary did not open a session, while there is none.
+    opening_busy: Option<BusyReason>,
 }
 
 impl Client {
@@ -166,6 +168,7 @@ impl Client {
             endpoints: Endpoints::new(endpoints, first, options.retry_max.saturating_mul(3)),
             probe: None,
             hopeless: None,
+            opening_busy: None,
             wake: None,
             token: OpNumber::ZERO,
             next_ticket: 0,
@@ -288,6 +291,7 @@ impl Client {
     fn session_opened(&mut self, now: Time, session: SessionNumber, slots: Slots) {
         self.outputs.push_back(ClientOutput::SessionOpened { session, slots: slots.len() });
         self.session = Session::Open(session);
+        self.opening_busy = None;
         self.slots = slots;
         self.probe = None;
         self.start_waiting(now);

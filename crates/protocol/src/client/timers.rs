@@ -118,7 +118,7 @@ impl Client {
                 return ClientError::OtherCluster { expected, found };
             }
             (Some(Hopeless::OtherCluster(found)), Some(expected)) => Unavailable::OtherCluster { expected, found },
-            _ => busy.map_or_else(|| self.endpoints.obstacle(now), Unavailable::from),
+            _ => busy.or(self.opening_busy).map_or_else(|| self.endpoints.obstacle(now), Unavailable::from),
         };
         if was_sent { ClientError::OutcomeUnknown(reason) } else { ClientError::NotSent(reason) }
     }
