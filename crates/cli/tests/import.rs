@@ -30,7 +30,12 @@ fn input() -> Vec<String> {
 /// Writes the lines evenly until all are written; in a hurry once nobody is killed any more.
 fn feed(lines: Vec<String>, mut to: ChildStdin, hurry: Arc<AtomicBool>) -> JoinHandle<()> {
     thread::spawn(move || {
-        for piece in lines.chunks(PIECE) {
+        let pieces = lines.len().div_ceil(PIECE);
+        for (number, piece) in lines.chunks(PIECE).enumerate() {
+            // However slow the machine, the import outlasts the kills.
+            while number + 1 == pieces && !hurry.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(20));
+            }
             to.write_all(piece.concat().as_bytes()).expect("the import reads");
             if !hurry.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(20));
