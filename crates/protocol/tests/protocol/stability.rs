@@ -1,9 +1,7 @@
 //! A primary that a quorum hears and that hears a quorum stays primary, whatever happens to the others (V7, L-STABLE); one that
 //! does not is replaced, however it fails (V8, L-COMMIT).
 
-mod common;
-
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
 

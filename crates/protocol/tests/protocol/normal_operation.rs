@@ -1,12 +1,10 @@
 //! Normal operation, sentence by sentence (4.1, 6.2; docs/deviations.md, N).
 
-mod common;
-
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::common::{CLIENT, CLUSTER, Group, ms, prepare_to};
 use bytes::Bytes;
-use common::{CLIENT, CLUSTER, Group, ms, prepare_to};
 use viewstamped_protocol::message::{
     Body, BusyReason, ClientReply, ClientRequest, Commit, Header, NotServingReason, PrepareOk,
 };

@@ -1,7 +1,5 @@
 //! A group of real replicas on a network that is perfect until a test says otherwise, for tests of one behaviour at a time.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -364,11 +362,6 @@ impl Group {
     pub fn journal(&self, id: u64) -> String {
         let journal = self.replica(id).state().get(b"journal").unwrap_or_default();
         String::from_utf8(journal.to_vec()).unwrap()
-    }
-
-    /// The messages under way, by name.
-    pub fn under_way(&self) -> Vec<(u64, &'static str)> {
-        self.network.iter().map(|(to, message)| (to.0, message.body.name())).collect()
     }
 }
 

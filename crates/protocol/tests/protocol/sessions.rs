@@ -1,9 +1,7 @@
 //! Clients: each request is executed once, and answered to whoever asked (4.1, 4.5; docs/deviations.md, K, N5).
 
-mod common;
-
+use crate::common::{CLIENT, CLUSTER, Group, ms};
 use bytes::Bytes;
-use common::{CLIENT, CLUSTER, Group, ms};
 use viewstamped_protocol::message::{ClientReply, ClientRequest, RefusedReason};
 use viewstamped_protocol::*;
 

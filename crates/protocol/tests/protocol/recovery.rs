@@ -1,8 +1,6 @@
 //! Recovery, sentence by sentence (4.3, 8.2; docs/deviations.md, C). Traces A to F are in model_traces.rs.
 
-mod common;
-
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk};
 use viewstamped_protocol::*;
 

@@ -1,9 +1,7 @@
 //! Partial partitions: whoever can form a quorum around one replica goes on, and whoever is cut off from the primary alone is
 //! not forgotten (V7, V9, L-COMMIT).
 
-mod common;
-
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::*;
 
 /// Every view-change timeout, doubled, of a round through all members.

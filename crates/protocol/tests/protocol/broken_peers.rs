@@ -1,9 +1,7 @@
 //! Whatever a peer sends, no replica panics: a message that contradicts itself, or that names numbers nobody ever reaches, is
 //! ignored, and counted. Peers are trusted not to lie about what they hold, but their bytes may be anything.
 
-mod common;
-
-use common::{CLUSTER, Group, ms};
+use crate::common::{CLUSTER, Group, ms};
 use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::log::{Entry, Request};
 use viewstamped_protocol::message::*;

@@ -1,8 +1,6 @@
 //! View changes, message by message (4.2, 5.3; docs/deviations.md, V). Views 0, 1, 2 are led by r0, r1, r2, and so on.
 
-mod common;
-
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
 

@@ -1,8 +1,6 @@
 //! The beginning of a cluster, once, with all its members; and directories that only look new (C6, C15).
 
-mod common;
-
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
 

@@ -1,12 +1,10 @@
 //! The client proxy and a group of real replicas: what a user of both sees when replicas or the client crash.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::common::{CLIENT, CLUSTER, Group, ms};
 use bytes::Bytes;
-use common::{CLIENT, CLUSTER, Group, ms};
 use viewstamped_protocol::client::{
     Client, ClientError, ClientOutput, ClientSetup, Completion, Endpoint, Ticket, Unavailable,
 };

@@ -1,8 +1,6 @@
 //! The group as a whole on a perfect network: it starts, serves, survives each replica, and forgets nothing.
 
-mod common;
-
-use common::{CLUSTER, Group, ms};
+use crate::common::{CLUSTER, Group, ms};
 use viewstamped_protocol::message::{ClientReply, ClientRequest};
 use viewstamped_protocol::*;
 

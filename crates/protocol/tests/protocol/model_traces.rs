@@ -3,10 +3,7 @@
 //!
 //! Views 0, 1 and 2 are led by r0, r1 and r2.
 
-mod common;
-mod script;
-
-use script::Script;
+use crate::script::Script;
 use viewstamped_protocol::StatusName;
 
 /// No view has started without what was acknowledged, and after the network has healed it is there at every replica.

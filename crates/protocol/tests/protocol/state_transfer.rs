@@ -1,11 +1,9 @@
 //! State transfer: nothing is given up before its replacement is complete, and nothing shrinks (5.2; docs/deviations.md, T).
 
-mod common;
-
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{Group, ms};
+use crate::common::{Group, ms};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
 

@@ -1,0 +1,17 @@
+//! The protocol's tests against real replicas: one binary, so that it is linked once.
+
+mod common;
+mod script;
+
+mod bootstrap;
+mod broken_peers;
+mod client;
+mod first_light;
+mod model_traces;
+mod normal_operation;
+mod partitions;
+mod recovery;
+mod sessions;
+mod stability;
+mod state_transfer;
+mod view_changes;
