@@ -87,6 +87,8 @@ kinds! {
     ConfigurationInfo = 0x0314 "CONFIGURATION",
     ViewHint = 0x0315 "VIEWHINT",
     AlsoRecovering = 0x0316 "ALSORECOVERING",
+    Predict = 0x0319 "PREDICT",
+    PredictOk = 0x031a "PREDICTOK",
 }
 
 /// The part of the header that is checked before the frame is there.

@@ -34,6 +34,7 @@ impl<S: Service> Replica<S> {
             pipeline_bytes,
             queue: Default::default(),
             queue_bytes: 0,
+            pre_steps: Default::default(),
             heartbeat_at: now,
             heartbeat_sequence: 0,
             progress_at: now,
@@ -111,15 +112,18 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
-    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber) -> Result<(), Ignored> {
+    /// N4: an answer counts in the view in which it was given.
+    pub(super) fn admit_from_backup(&mut self, header: Header) -> Result<(), Ignored> {
         if header.view > self.view {
             self.heard_started(header);
             return Err(Ignored::LaterView);
         }
-        if header.view < self.view {
-            return Err(Ignored::OlderView);
-        }
+        if header.view < self.view { Err(Ignored::OlderView) } else { Ok(()) }
+    }
+
+    /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
+    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber) -> Result<(), Ignored> {
+        self.admit_from_backup(header)?;
         let now = self.now.monotonic;
         let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
         if op > self.log.op() {

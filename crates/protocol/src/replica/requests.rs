@@ -4,9 +4,9 @@ use super::Replica;
 use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
-use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
-use crate::numbers::{ClientId, ClusterId, RequestNumber, SessionNumber, Slot};
-use crate::service::Service;
+use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason, RequestId};
+use crate::numbers::{ClusterId, RequestNumber};
+use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
 
 impl<S: Service> Replica<S> {
@@ -38,10 +38,14 @@ impl<S: Service> Replica<S> {
         self.executor.executed() >= primary.view_start && primary.queue.is_empty() && self.has_room_in_pipeline()
     }
 
-    fn has_room_in_pipeline(&self) -> bool {
+    pub(super) fn has_room_in_pipeline(&self) -> bool {
         let Status::Primary(primary) = &self.status else { return false };
         self.log.op().distance_from(self.commit) < self.options.pipeline_ops_max
             && primary.pipeline_bytes < self.options.pipeline_bytes_max
+    }
+
+    pub(super) fn has_room_in_log(&self) -> bool {
+        self.log.bytes() < self.options.log_bytes_max
     }
 
     fn queue_request(&mut self, message: FromClient) {
@@ -56,6 +60,7 @@ impl<S: Service> Replica<S> {
 
     /// Orders waiting requests while there is room.
     pub(super) fn admit_queued(&mut self) {
+        self.order_ready();
         loop {
             let Status::Primary(primary) = &self.status else { return };
             if self.executor.executed() < primary.view_start || !self.has_room_in_pipeline() {
@@ -77,13 +82,13 @@ impl<S: Service> Replica<S> {
     }
 
     fn admit_request(&mut self, message: FromClient) {
-        if self.log.bytes() >= self.options.log_bytes_max {
+        if !self.has_room_in_log() {
             return self.busy(&message, BusyReason::LogFull);
         }
         let FromClient { client, body, .. } = message;
         match body {
             ClientRequest::Operation { session, slot, number, payload } => {
-                self.admit_operation(client, session, slot, number, payload);
+                self.admit_operation(RequestId { client, session, slot, number }, payload);
             }
             ClientRequest::Register { slots } => {
                 if let Some(reply) = self.executor.client_table().registered(client) {
@@ -105,40 +110,67 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// 4.1 step 2: compares the request with the client-table, and with what is in the log but not executed yet.
-    fn admit_operation(
-        &mut self,
-        client: ClientId,
-        session: SessionNumber,
-        slot: Slot,
-        number: RequestNumber,
-        payload: Bytes,
-    ) {
-        let executed = self.executor.executed();
-        match self.executor.client_table().look_up(executed, client, session, slot, number, &payload) {
-            Lookup::New => {}
-            Lookup::Answered(reply) => return self.reply(client, reply),
-            Lookup::Unknown => return,
+    fn admit_operation(&mut self, request: RequestId, payload: Bytes) {
+        if !self.is_new(request, &payload) {
+            return;
         }
+        let RequestId { client, session, slot, number } = request;
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
-        match primary.in_flight.latest(client, session, slot) {
-            // K6: it is being prepared; its reply will come.
+        let being_predicted = primary.pre_steps.latest(client, session, slot);
+        match primary.in_flight.latest(client, session, slot).max(being_predicted) {
+            // K6: it is being prepared, or predicted; its reply will come.
             Some(latest) if latest == number => return,
-            Some(latest) if latest > number => {
-                let reason = RefusedReason::StaleRequest;
-                return self.reply(client, ClientReply::Refused { session, slot, number, reason });
-            }
+            Some(latest) if latest > number => return self.refuse(request, RefusedReason::StaleRequest),
             _ => {}
         }
         if let Err(reason) = self.validate(&payload) {
-            return self.reply(client, ClientReply::Refused { session, slot, number, reason });
+            return self.refuse(request, reason);
         }
+        if self.executor.service().asks_backups(&payload) {
+            return self.start_pre_step(request, payload);
+        }
+        let predicted = self.predict(&payload);
+        self.order(request, predicted, payload);
+    }
+
+    /// 4.1 step 2: compares the request with the client-table, and answers it unless it is new.
+    pub(super) fn is_new(&mut self, request: RequestId, payload: &[u8]) -> bool {
+        let RequestId { client, session, slot, number } = request;
+        let executed = self.executor.executed();
+        match self.executor.client_table().look_up(executed, client, session, slot, number, payload) {
+            Lookup::New => return true,
+            Lookup::Answered(reply) => self.reply(client, reply),
+            Lookup::Unknown => {}
+        }
+        false
+    }
+
+    pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
+        let RequestId { client, session, slot, number } = request;
+        self.reply(client, ClientReply::Refused { session, slot, number, reason });
+    }
+
+    /// 4.4: "an up-call to obtain a predicted value from the application prior to running the protocol".
+    pub(super) fn predict(&mut self, payload: &[u8]) -> Bytes {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
-        let predicted = self.executor.service_mut().predict(&payload, wall, seed);
+        self.executor.service_mut().predict(payload, wall, seed)
+    }
+
+    /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
+    /// longer waits for it, and may not find it behind this one.
+    pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
+        let RequestId { client, session, slot, number } = request;
+        if predicted.len() > PREDICTED_BYTES_MAX {
+            let bytes = predicted.len();
+            let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+            return self.refuse(request, RefusedReason::Invalid(reason));
+        }
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });
     }
 
-    fn validate(&self, payload: &[u8]) -> Result<(), RefusedReason> {
+    pub(super) fn validate(&self, payload: &[u8]) -> Result<(), RefusedReason> {
         let bytes_max = self.cluster_options.operation_bytes_max;
         if payload.len() > bytes_max as usize {
             return Err(RefusedReason::TooLarge(bytes_max));

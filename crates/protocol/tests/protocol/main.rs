@@ -10,6 +10,7 @@ mod first_light;
 mod model_traces;
 mod normal_operation;
 mod partitions;
+mod prediction;
 mod recovery;
 mod sessions;
 mod stability;
