@@ -87,8 +87,9 @@ kinds! {
     ConfigurationInfo = 0x0314 "CONFIGURATION",
     ViewHint = 0x0315 "VIEWHINT",
     AlsoRecovering = 0x0316 "ALSORECOVERING",
-    Predict = 0x0319 "PREDICT",
-    PredictOk = 0x031a "PREDICTOK",
+    StartViewPending = 0x0317 "SVPENDING",
+    Predict = 0x0318 "PREDICT",
+    PredictOk = 0x0319 "PREDICTOK",
 }
 
 /// The part of the header that is checked before the frame is there.
