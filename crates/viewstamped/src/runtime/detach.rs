@@ -16,12 +16,13 @@ pub(crate) fn detach_request(message: &mut FromClient) {
     }
 }
 
-/// Detaches the operations in a PREPARE, which came in a frame of `frame_bytes`.
+/// Detaches what a service may keep: the operations in a PREPARE, which came in a frame of `frame_bytes`, and a prediction.
 pub(crate) fn detach_message(message: &mut Message, frame_bytes: usize) {
-    let Body::Prepare(prepare) = &mut message.body else { return };
-    if frame_bytes > SMALL_BYTES {
-        return;
-    }
+    let prepare = match &mut message.body {
+        Body::Prepare(prepare) if frame_bytes <= SMALL_BYTES => prepare,
+        Body::PredictOk(answer) => return detach(&mut answer.value),
+        _ => return,
+    };
     for entry in &mut prepare.entries {
         if let Request::Operation { payload, predicted, .. } = &mut entry.request {
             detach(payload);
