@@ -86,8 +86,11 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
         }
         Body::DoViewChange(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
         Body::StartView(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
-        Body::NewState(NewState { content: StateContent::Entries { after, previous, entries }, .. })
-        | Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::NewState(m) => match &m.content {
+            StateContent::Entries { after, previous, entries } => Some(Run::after(*after, *previous, entries)),
+            StateContent::NeedCheckpoint { .. } => None,
+        },
         _ => None,
     }
 }
@@ -243,11 +246,11 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Commit => Body::Commit(decode_commit(reader)?),
         Kind::CommitAck => Body::CommitAck(decode_commit_ack(reader)?),
         Kind::StartViewChange => Body::StartViewChange(decode_start_view_change(reader)?),
-        Kind::DoViewChange => Body::DoViewChange(decode_do_view_change(reader)?),
-        Kind::StartView => Body::StartView(decode_start_view(reader)?),
+        Kind::DoViewChange => Body::DoViewChange(Box::new(decode_do_view_change(reader)?)),
+        Kind::StartView => Body::StartView(Box::new(decode_start_view(reader)?)),
         Kind::StartViewPending => Body::StartViewPending(StartViewPending { op: op(reader)?, of: op(reader)? }),
         Kind::GetState => Body::GetState(decode_get_state(reader)?),
-        Kind::NewState => Body::NewState(decode_new_state(reader)?),
+        Kind::NewState => Body::NewState(Box::new(decode_new_state(reader)?)),
         Kind::GetLog => Body::GetLog(decode_get_log(reader)?),
         Kind::LogChunk => Body::LogChunk(decode_log_chunk(reader)?),
         Kind::Recovery => Body::Recovery(Recovery {
@@ -255,7 +258,7 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             attempt: reader.u32("attempt")?,
             checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
         }),
-        Kind::RecoveryResponse => Body::RecoveryResponse(decode_recovery_response(reader)?),
+        Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
             Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
         }
@@ -277,8 +280,10 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
         Kind::GetConfiguration => Body::GetConfiguration,
         Kind::ConfigurationInfo => Body::ConfigurationInfo(decode_configuration_info(reader)?),
-        Kind::Predict => Body::Predict(Predict { request: request_id(reader)?, payload: reader.shared_rest() }),
-        Kind::PredictOk => Body::PredictOk(PredictOk { request: request_id(reader)?, value: reader.shared_rest() }),
+        Kind::Predict => Body::Predict(Box::new(Predict { request: request_id(reader)?, payload: reader.kept_rest() })),
+        Kind::PredictOk => {
+            Body::PredictOk(Box::new(PredictOk { request: request_id(reader)?, value: reader.kept_rest() }))
+        }
         _ => {
             debug_assert_eq!(kind, Kind::ViewHint);
             Body::ViewHint

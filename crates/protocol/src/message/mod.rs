@@ -56,15 +56,15 @@ pub enum Body {
     /// 4.2 step 1.
     StartViewChange(StartViewChange),
     /// 4.2 step 2.
-    DoViewChange(DoViewChange),
+    DoViewChange(Box<DoViewChange>),
     /// 4.2 step 3.
-    StartView(StartView),
+    StartView(Box<StartView>),
     /// The new primary completes the log of its view, and gets on with it.
     StartViewPending(StartViewPending),
     /// 5.2.
     GetState(GetState),
     /// 5.2.
-    NewState(NewState),
+    NewState(Box<NewState>),
     /// 5.3: the new primary "can ask for more information".
     GetLog(GetLog),
     /// Answers GETLOG.
@@ -72,7 +72,7 @@ pub enum Body {
     /// 4.3 step 1.
     Recovery(Recovery),
     /// 4.3 step 2.
-    RecoveryResponse(RecoveryResponse),
+    RecoveryResponse(Box<RecoveryResponse>),
     /// A node without a surviving counter asks which incarnations of it are known.
     GetIncarnation(GetIncarnation),
     /// Answers GETINCARNATION.
@@ -92,9 +92,9 @@ pub enum Body {
     /// Tells a replica that is behind in which view the sender is.
     ViewHint,
     /// 4.4: the pre-step, "in which it requests values from the backups".
-    Predict(Predict),
+    Predict(Box<Predict>),
     /// 4.4: answers PREDICT.
-    PredictOk(PredictOk),
+    PredictOk(Box<PredictOk>),
 }
 
 /// Names one request of one client: the paper's c and s (4.1), with session and slot.

@@ -148,8 +148,9 @@ impl<S: Service> Replica<S> {
             return;
         }
         let pending = &primary.pre_steps.pending[&key];
-        let body = Body::Predict(Predict { request: pending.request, payload: pending.payload.clone() });
-        let asked: Vec<NodeId> = primary.peers.keys().filter(|id| !pending.values.contains_key(id)).copied().collect();
+        let body = Body::Predict(Box::new(Predict { request: pending.request, payload: pending.payload.clone() }));
+        let asked: Vec<NodeId> =
+            primary.peers.iter().map(|peer| peer.id).filter(|id| !pending.values.contains_key(id)).collect();
         if asked.len() == primary.peers.len() {
             return self.broadcast(body);
         }
@@ -169,7 +170,7 @@ impl<S: Service> Replica<S> {
         if value.len() > PREDICTED_BYTES_MAX {
             return Err(Ignored::NoRoom);
         }
-        self.send(header.from, Body::PredictOk(PredictOk { request, value }));
+        self.send(header.from, Body::PredictOk(Box::new(PredictOk { request, value })));
         Ok(())
     }
 

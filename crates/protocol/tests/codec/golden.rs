@@ -136,7 +136,7 @@ const REQUEST_ID: RequestId =
 
 #[test]
 fn predict() {
-    let body = Body::Predict(Predict { request: REQUEST_ID, payload: Bytes::from_static(b"payload") });
+    let body = Body::Predict(Box::new(Predict { request: REQUEST_ID, payload: Bytes::from_static(b"payload") }));
     assert_golden(
         &Frame::Replica(Message { header: HEADER, body }),
         &[
@@ -161,7 +161,7 @@ fn predict() {
 
 #[test]
 fn predict_ok() {
-    let body = Body::PredictOk(PredictOk { request: REQUEST_ID, value: Bytes::from_static(b"p") });
+    let body = Body::PredictOk(Box::new(PredictOk { request: REQUEST_ID, value: Bytes::from_static(b"p") }));
     assert_golden(
         &Frame::Replica(Message { header: HEADER, body }),
         &[

@@ -217,7 +217,7 @@ fn an_answer_for_another_request_does_not_count() {
     wrong[2].slot += 1;
     wrong[3].number = right.request.number.next();
     for (count, request) in (1..).zip(wrong) {
-        let body = Body::PredictOk(PredictOk { request, ..right.clone() });
+        let body = Body::PredictOk(Box::new(PredictOk { request, ..*right.clone() }));
         group.input(0, Input::Message(Message { header, body }));
         assert_eq!((group.op(0), ignored(&group, 0, Ignored::Unasked)), (1, count));
     }
@@ -447,7 +447,7 @@ fn a_backup_predicts_for_valid_operations_only() {
     let (mut group, session) = quiet(3);
     let request = message::RequestId { client: CLIENT, session, slot: 0, number: RequestNumber(1) };
     for (payload, expected) in [(&b"bad"[..], 0), (b"draw", 1)] {
-        let body = Body::Predict(message::Predict { request, payload: Bytes::from_static(payload) });
+        let body = Body::Predict(Box::new(message::Predict { request, payload: Bytes::from_static(payload) }));
         group.input(1, Input::Message(Message { header: group.header(0), body }));
         assert_eq!(under_way(&group, "PREDICTOK").len(), expected);
     }
