@@ -68,7 +68,12 @@ enum Parcel {
 impl Script {
     /// A group that serves in view 0 with an open session, the REGISTER being op 1; nothing is under way.
     pub fn serving(size: u64) -> Self {
-        Self::serving_with(size, Options::default())
+        Self::serving_with(size, Self::options())
+    }
+
+    /// The default options, but for hints that a member is gone: they would keep views from being tried that a schedule is about.
+    pub fn options() -> Options {
+        Options { evidence_lifetime: Duration::ZERO, ..Options::default() }
     }
 
     pub fn serving_with(size: u64, options: Options) -> Self {
