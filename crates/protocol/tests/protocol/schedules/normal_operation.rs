@@ -250,10 +250,6 @@ fn n7_half_of_an_even_group_is_no_quorum() {
         r3          enters v2
         r3->r2      DOVIEWCHANGE v2 n1
         r2          is view-change v2 n1
-        ",
-    );
-    script.play(
-        "
         // With one more, whose log has A, the view can start.
         r1          enters v2
         r1->r2      DOVIEWCHANGE v2 n2

@@ -164,8 +164,8 @@ fn v7_nobody_is_left_alone_in_a_view_change() {
     );
 }
 
-/// V13. r1 leads view 1 and holds the REGISTER and the operation, but does not know yet that they are committed. Judged by its
-/// client-table, the client's retry would belong to no session.
+/// V13. r1 leads view 1 and holds the REGISTER that r0 has committed and answered, but does not know yet that it is committed.
+/// Judged by its client-table, the client's first request would belong to no session.
 #[test]
 fn v13_a_new_primary_judges_no_request_before_it_has_executed_what_it_inherited() {
     let mut script = Script::begun_with(3, Script::options());
@@ -175,11 +175,6 @@ fn v13_a_new_primary_judges_no_request_before_it_has_executed_what_it_inherited(
         r0->r1      PREPARE v0 n1 k0
         r1->r0      PREPAREOK v0 n1
         r0->client  REGISTERED v0 c1
-        client->r0  REQUEST A
-        r0->r1      PREPARE v0 n2 k1    lost
-        everything  is lost
-        r0          waits 50 ms
-        r0->r1      PREPARE v0 n2 k1    lost
         everything  is lost
         r0          crashes
         r2          enters v1
