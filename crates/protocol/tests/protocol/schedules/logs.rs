@@ -3,7 +3,7 @@
 use crate::script::Script;
 use viewstamped_protocol::Options;
 
-/// V1. The paper replaces the log by that of every STARTVIEW. A second copy takes away what was acknowledged since the first.
+/// V1 (4.2 step 5): "they replace their log with the one in the message", at every STARTVIEW. A second copy takes away what was acknowledged since the first.
 #[test]
 fn v1_a_second_copy_of_a_start_view_takes_nothing_away() {
     let mut script = Script::serving(3);
@@ -83,7 +83,8 @@ fn v5_the_log_of_the_latest_view_wins_not_the_latest_entry() {
     );
 }
 
-/// V5, second half of the rule: "if several messages have the same v' it selects the one among them with the largest n".
+/// V5, the whole rule (4.2 step 3): "selects as the new log the one contained in the message with the largest v'; if several
+/// messages have the same v' it selects the one among them with the largest n."
 #[test]
 fn v5_of_equal_log_views_the_longest_log_wins() {
     let mut script = Script::serving(3);

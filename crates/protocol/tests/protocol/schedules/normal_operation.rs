@@ -43,7 +43,7 @@ fn n1_a_smaller_commit_number_in_a_start_view_undoes_nothing() {
     );
 }
 
-/// N2 (4.1 step 7): r4 hears that 2 operations of view 1 are committed. It holds 2 operations, but the second is another one, of
+/// N2 (4.1 step 7): "it waits until it has the request in its log". r4 hears that 2 operations of view 1 are committed. It holds 2 operations, but the second is another one, of
 /// view 0.
 #[test]
 fn n2_a_commit_number_of_another_view_says_nothing_of_the_own_log() {
@@ -207,7 +207,7 @@ fn n5_a_request_that_was_lost_with_its_view_can_be_made_again() {
     );
 }
 
-/// N6: a backup says who the primary is, rather than nothing.
+/// N6 (4.1): "Backups ignore client requests; only the primary processes them." Ours say who that is.
 #[test]
 fn n6_a_backup_names_the_primary() {
     let mut script = Script::serving(3);
@@ -276,7 +276,7 @@ fn n8_a_message_of_another_epoch_counts_for_nobody() {
     assert_eq!(group.commit(0), 2, "and in its own epoch it does");
 }
 
-/// N10: PREPAREs out of order. The paper's backup drops what comes too early, and does a state transfer each time.
+/// N10 (4.1 step 4): "Backups process PREPARE messages in order". The paper's backup drops what comes too early, and does a state transfer each time.
 #[test]
 fn n10_a_prepare_that_comes_too_early_waits_for_its_turn() {
     let mut script = Script::serving(3);

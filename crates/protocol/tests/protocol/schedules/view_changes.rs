@@ -138,6 +138,28 @@ fn v7_one_vote_changes_no_view() {
     );
 }
 
+/// V7: r2 can send but not hear. Its timer fires for ever, and what it wants is nobody's concern; hearing again, it follows.
+#[test]
+fn v7_a_deaf_replica_changes_no_view() {
+    let mut script = Script::serving(3);
+    script.play(
+        "
+        cut         r0->r2
+        cut         r1->r2
+        10 s        pass
+        everyone    is normal v0
+        client->r0  REQUEST A
+        r0->r1      PREPARE v0 n2
+        r1->r0      PREPAREOK v0 n2
+        r0->client  REPLY v0 A
+        the network heals
+        1 s         pass
+        everyone    is normal v0
+        everyone    has executed A
+        ",
+    );
+}
+
 /// V7: r2 has seen two votes and moved; r1, whose vote one of them was, hears the primary again. If it stayed, r2 would be alone
 /// in a view change that nobody else wants, and missing when it is needed.
 #[test]
@@ -160,6 +182,37 @@ fn v7_nobody_is_left_alone_in_a_view_change() {
         r1          is view-change v1
         r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed
         r0          is view-change v1
+        ",
+    );
+}
+
+/// V8: r0 can send but not hear. Its COMMITs would keep everyone content for ever; it falls silent instead, and asks for another
+/// primary. What it prepares meanwhile is sent to nobody.
+#[test]
+fn v8_a_deaf_primary_falls_silent() {
+    let mut script = Script::serving(3);
+    script.play(
+        "
+        cut         r1->r0
+        cut         r2->r0
+        r0          waits 300 ms
+        r0->r1      COMMIT v0 n1
+        r0->r2      COMMIT v0 n1
+        everything  is lost
+        r0          times out
+        r0->*       STARTVIEWCHANGE v0 candidate=v1 votes=[r0]      lost
+        client->r0  REQUEST A
+        r0          waits 1000 ms
+        r0->*       STARTVIEWCHANGE v0 candidate=v1 votes=[r0]      lost
+        nothing     is in flight
+        // The others elect r1, and once it is heard r0 follows.
+        1 s         pass
+        r1          is normal v1
+        r2          is normal v1
+        r0          is normal v0
+        the network heals
+        1 s         pass
+        everyone    is normal v1
         ",
     );
 }
