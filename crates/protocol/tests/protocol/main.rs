@@ -11,6 +11,7 @@ mod model_traces;
 mod normal_operation;
 mod partitions;
 mod recovery;
+mod schedules;
 mod sessions;
 mod stability;
 mod state_transfer;
