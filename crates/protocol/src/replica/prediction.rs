@@ -70,7 +70,10 @@ impl PreSteps {
 
     /// Forgets the pre-step of the slot, if there is one.
     pub(super) fn give_up(&mut self, client: ClientId, slot: Slot) {
-        if let Some(pending) = self.remove((client, slot)) {
+        // Of most services nothing is ever pending.
+        if !self.pending.is_empty()
+            && let Some(pending) = self.remove((client, slot))
+        {
             self.ready.retain(|key| *key != pending.key());
         }
     }

@@ -12,6 +12,7 @@ mod normal_operation;
 mod partitions;
 mod prediction;
 mod recovery;
+mod schedules;
 mod sessions;
 mod stability;
 mod state_transfer;

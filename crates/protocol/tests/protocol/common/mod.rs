@@ -392,6 +392,19 @@ impl Group {
     }
 }
 
+/// A group with nothing under way, whose members all have executed the REGISTER, op 1.
+pub fn quiet(size: u64) -> (Group, SessionNumber) {
+    quiet_with(size, Options::default())
+}
+
+/// The same with other options.
+pub fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
+    let (mut group, session) = Group::serving_with(size, options);
+    group.run_for(ms(100));
+    group.replies.clear();
+    (group, session)
+}
+
 /// The PREPARE among the messages under way to `to`.
 pub fn prepare_to(group: &Group, to: u64) -> Message {
     let found = group.network.iter().find(|(id, message)| id.0 == to && matches!(message.body, Body::Prepare(_)));
