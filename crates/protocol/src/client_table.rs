@@ -13,18 +13,8 @@ use crate::message::{ClientReply, RefusedReason};
 use crate::numbers::{ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot};
 use crate::options::ClusterOptions;
 
-/// Results up to this many bytes are kept for every slot; larger ones share [`LARGE_REPLIES_MAX`] of the largest result.
-const SMALL_REPLY_BYTES: usize = 256;
-
-/// How many results of the largest size are kept in all; the oldest are forgotten first. 64 MiB at default options.
-const LARGE_REPLIES_MAX: usize = 1_024;
-
-/// The largest result sent at all, 8 MiB: what fits a frame of any connection. A client is told that a larger one is lost.
-const RESULT_BYTES_MAX: usize = 8 << 20;
-
-/// How many slots sessions may have on average: the sessions of one cluster have at most `sessions_max` times as many slots in
-/// all, which bounds the table's memory. 210 MiB at default options, every slot used and every result of the small size.
-const SLOTS_PER_SESSION: usize = 64;
+/// No result is larger, whatever the cluster's options say: a frame's length has 32 bits.
+const RESULT_BYTES_LIMIT: u32 = 1 << 30;
 
 /// The table of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -136,21 +126,21 @@ impl ClientTable {
         }
         known.last_op = entry.op();
         let state = &mut known.slots[index];
-        if let Some(old) = state.result.as_ref().filter(|old| old.len() > SMALL_REPLY_BYTES) {
-            self.large_bytes -= old.len();
-            self.large.remove(&state.op);
+        if self.large.remove(&state.op).is_some() {
+            self.large_bytes -= state.result.as_ref().map_or(0, Bytes::len);
         }
         let (session, slot, number) = (*session, *slot, *number);
-        let reply = if result.len() <= RESULT_BYTES_MAX {
+        let bytes = result.len();
+        let fits = |bytes_max: u32| bytes <= bytes_max as usize;
+        let is_sent = fits(options.result_bytes_max.min(RESULT_BYTES_LIMIT));
+        let is_kept = is_sent && fits(options.reply_bytes_max);
+        let reply = if is_sent {
             ClientReply::Reply { session, slot, number, op: entry.op(), result: result.clone() }
         } else {
             ClientReply::Refused { session, slot, number, reason: RefusedReason::ReplyLost }
         };
-        let keep = result.len() <= RESULT_BYTES_MAX.min(options.reply_bytes_max as usize);
-        let large = keep && result.len() > SMALL_REPLY_BYTES;
-        let bytes = result.len();
-        *state = SlotState { number, op: entry.op(), checksum: xxh3_64(payload), result: keep.then_some(result) };
-        if large {
+        *state = SlotState { number, op: entry.op(), checksum: xxh3_64(payload), result: is_kept.then_some(result) };
+        if is_kept && !fits(options.small_reply_bytes_max) {
             self.large.insert(entry.op(), (*client, slot));
             self.large_bytes += bytes;
             self.forget_large_replies(options);
@@ -160,8 +150,7 @@ impl ClientTable {
 
     /// Forgets the oldest large results beyond the cluster's limit.
     fn forget_large_replies(&mut self, options: &ClusterOptions) {
-        let bytes_max = (options.reply_bytes_max as usize).saturating_mul(LARGE_REPLIES_MAX);
-        while self.large_bytes > bytes_max {
+        while self.large_bytes > options.large_replies_bytes_max as usize {
             let (_, (client, slot)) = self.large.pop_first().expect("bytes are counted per reply");
             let session = self.sessions.get_mut(&client).expect("eviction removes its replies");
             let result = session.slots[slot as usize].result.take().expect("kept until now");
@@ -182,7 +171,7 @@ impl ClientTable {
         }
         let slots_granted = slots.clamp(1, options.slots_max.max(1));
         let sessions_max = options.sessions_max.max(1) as usize;
-        let slots_max = sessions_max.saturating_mul(SLOTS_PER_SESSION).max(options.slots_max as usize);
+        let slots_max = options.slots_total_max.max(slots_granted) as usize;
         while self.sessions.len() >= sessions_max || self.slots_granted + slots_granted as usize > slots_max {
             self.evict_least_recent();
         }
@@ -200,9 +189,8 @@ impl ClientTable {
         let session = self.sessions.remove(&client).expect("just found");
         self.slots_granted -= session.slots_granted as usize;
         for state in session.slots {
-            if let Some(result) = state.result.filter(|result| result.len() > SMALL_REPLY_BYTES) {
-                self.large_bytes -= result.len();
-                self.large.remove(&state.op);
+            if self.large.remove(&state.op).is_some() {
+                self.large_bytes -= state.result.map_or(0, |result| result.len());
             }
         }
     }
@@ -290,8 +278,16 @@ mod tests {
     use crate::log::Entry;
     use crate::numbers::{ChainHash, Timestamp, Viewstamp};
 
-    const OPTIONS: ClusterOptions =
-        ClusterOptions { sessions_max: 2, slots_max: 4, reply_bytes_max: 1_000, operation_bytes_max: 1_000 };
+    const OPTIONS: ClusterOptions = ClusterOptions {
+        sessions_max: 2,
+        slots_max: 4,
+        slots_total_max: 128,
+        small_reply_bytes_max: 256,
+        reply_bytes_max: 1_000,
+        large_replies_bytes_max: 8_000,
+        result_bytes_max: 9_000,
+        operation_bytes_max: 1_000,
+    };
 
     fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
         let stamp = Viewstamp { op: OpNumber(op), ..Viewstamp::default() };
@@ -397,19 +393,19 @@ mod tests {
     #[test]
     fn large_results_are_kept_up_to_a_limit_in_all() {
         let mut table = ClientTable::default();
-        let options = ClusterOptions { slots_max: 4_000, ..OPTIONS };
-        table.register(OpNumber(1), ClientId(7), 4_000, &options);
-        for op in 2..=(LARGE_REPLIES_MAX as u64 + 2) {
+        let options = ClusterOptions { slots_max: 100, ..OPTIONS };
+        table.register(OpNumber(1), ClientId(7), 100, &options);
+        for op in 2..=10 {
             let slot = u32::try_from(op).unwrap();
             table.record(&operation(op, 7, 1, slot, 1), Bytes::from(vec![0; 1_000]), &options);
         }
-        assert_eq!(table.large.len(), LARGE_REPLIES_MAX);
+        assert_eq!((table.large.len(), table.large_bytes), (8, 8_000), "one more was recorded");
         assert!(matches!(
             look_up(&table, 1, 2, 1, b"put"),
             Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
         ));
         assert!(matches!(look_up(&table, 1, 3, 1, b"put"), Lookup::Answered(ClientReply::Reply { .. })));
-        table.record(&operation(9_000, 7, 1, 5, 2), Bytes::from(vec![0; 1_001]), &options);
+        table.record(&operation(11, 7, 1, 5, 2), Bytes::from(vec![0; 1_001]), &options);
         assert!(matches!(
             look_up(&table, 1, 5, 2, b"put"),
             Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
@@ -420,7 +416,7 @@ mod tests {
     #[test]
     fn a_result_that_fits_no_frame_is_lost_at_once() {
         let mut table = table_with(&[7]);
-        let reply = table.record(&operation(2, 7, 1, 0, 1), Bytes::from(vec![0; RESULT_BYTES_MAX + 1]), &OPTIONS);
+        let reply = table.record(&operation(2, 7, 1, 0, 1), Bytes::from(vec![0; 9_001]), &OPTIONS);
         assert!(matches!(reply, ClientReply::Refused { reason: RefusedReason::ReplyLost, .. }));
         assert_eq!(look_up(&table, 1, 0, 1, b"put"), Lookup::Answered(reply));
     }

@@ -201,9 +201,7 @@ fn normal_body() -> impl Strategy<Value = Body> {
 fn recovery_body() -> impl Strategy<Value = Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
-    let options = any::<[u32; 4]>().prop_map(|[sessions_max, slots_max, reply_bytes_max, operation_bytes_max]| {
-        ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max }
-    });
+    let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
     prop_oneof![
         (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
             nonce,
