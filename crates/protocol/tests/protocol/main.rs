@@ -7,6 +7,7 @@ mod bootstrap;
 mod broken_peers;
 mod client;
 mod first_light;
+mod incarnations;
 mod model_traces;
 mod normal_operation;
 mod partitions;
