@@ -243,6 +243,7 @@ fn refused_reason() -> impl Strategy<Value = RefusedReason> {
         Just(RefusedReason::DifferentOperation),
         Just(RefusedReason::NoSuchSlot),
         Just(RefusedReason::ReplyLost),
+        Just(RefusedReason::Panicked),
         any::<u32>().prop_map(RefusedReason::TooLarge),
         ".{0,20}".prop_map(RefusedReason::Invalid),
     ]
