@@ -11,6 +11,7 @@ mod first_light;
 mod incarnations;
 mod model_traces;
 mod normal_operation;
+mod paper;
 mod partitions;
 mod recovery;
 mod sessions;
