@@ -1,7 +1,7 @@
 //! The replica's thread: from the boot decision to the last turn.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +50,14 @@ pub(crate) fn run<S: Service + 'static>(start: Start, service: S) -> Result<(), 
             .build()
             .map_err(|error| NodeError::System { message: format!("cannot start an event loop: {error}") })?;
         let tasks = LocalSet::new();
-        runtime.block_on(tasks.run_until(live(start, service)))
+        // The turn is a task beside those that read: whoever wakes it then only puts it in the queue that is being worked on. Were it
+        // the future that the event loop waits for, each wake-up would ask the operating system for events once more.
+        let turn = tasks.spawn_local(live(start, service));
+        match runtime.block_on(tasks.run_until(turn)) {
+            Ok(end) => end,
+            Err(failed) if failed.is_panic() => resume_unwind(failed.into_panic()),
+            Err(_) => Ok(()),
+        }
     }));
     let end = end.unwrap_or_else(|panic| Err(NodeError::Panicked { message: panic_message(&*panic) }));
     if let Err(error) = &end {
@@ -59,7 +66,7 @@ pub(crate) fn run<S: Service + 'static>(start: Start, service: S) -> Result<(), 
     end
 }
 
-async fn live<S: Service>(start: Start, service: S) -> Result<(), NodeError> {
+async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), NodeError> {
     let Start { boot, options, transport, client_listener, peer_listener, control, status, seed } = start;
     let Boot { cluster, id, identity, membership, directory, listen_peer } = boot;
     let started = Instant::now();
