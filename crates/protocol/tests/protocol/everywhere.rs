@@ -71,7 +71,8 @@ fn a_crash_vector_that_names_strangers_is_refused() {
         crash_vector: crash_vector.clone(),
     };
     let answer = RecoveryResponse { nonce, crash_vector, primary };
-    for (to, view, body) in [(2, 1, Body::RecoveryResponse(answer)), (0, 3, Body::DoViewChange(promise))] {
+    for (to, view, body) in [(2, 1, Body::RecoveryResponse(answer.into())), (0, 3, Body::DoViewChange(promise.into()))]
+    {
         let header = Header { view: ViewNumber(view), ..group.header(1) };
         group.input(to, Input::Message(Message { header, body }));
         assert!(group.replica(to).ignored().any(|(reason, _)| reason == Ignored::Malformed), "r{to}");

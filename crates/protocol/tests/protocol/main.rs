@@ -14,6 +14,7 @@ mod normal_operation;
 mod paper;
 mod partitions;
 mod recovery;
+mod schedules;
 mod sessions;
 mod stability;
 mod state_transfer;

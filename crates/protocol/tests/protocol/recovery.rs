@@ -2,7 +2,7 @@
 
 use crate::common::{Group, ms};
 use crate::script::Script;
-use viewstamped_protocol::message::{Body, Header, NewState, NotServingReason, Prepare, PrepareOk, StateContent};
+use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk, StateContent};
 use viewstamped_protocol::*;
 
 fn quiet(size: u64) -> (Group, SessionNumber) {
@@ -275,10 +275,8 @@ fn a_log_fetched_whole_that_ends_in_another_hash_is_fetched_again() {
     group.deliver(1, 2, "RECOVERYRESPONSE");
     group.deliver(2, 0, "GETSTATE");
     let mut answer = group.take(0, 2, "NEWSTATE");
-    let Body::NewState(NewState { content: StateContent::Entries { previous, entries, .. }, .. }) = &mut answer.body
-    else {
-        unreachable!()
-    };
+    let Body::NewState(state) = &mut answer.body else { unreachable!() };
+    let StateContent::Entries { previous, entries, .. } = &mut state.content else { unreachable!() };
     let mut hash = *previous;
     for entry in entries.iter_mut() {
         // The same operations, as another history would have them.

@@ -82,30 +82,6 @@ fn a_retry_of_a_request_in_flight_waits_for_the_first() {
     assert_eq!(group.journal(0), "a");
 }
 
-/// N5. r0 noted request 7 in the client-table when it prepared it, and nobody heard of it. Back as a backup, and primary once
-/// more, it would drop the client's retry as known, for ever.
-#[test]
-fn a_request_that_was_lost_with_its_view_can_be_made_again() {
-    let (mut group, session) = Group::serving(3);
-    group.run_for(ms(100));
-    group.isolate(0);
-    group.submit(0, session, 7, "a");
-    group.run_for(ms(1_000));
-    assert_eq!((group.op(0), group.primary()), (2, 1));
-    ask(&mut group, 9, ClientRequest::Register { slots: 1 });
-    group.heal();
-    group.run_for(ms(500));
-    for id in [1, 2] {
-        group.crash(id);
-        group.run_for(ms(1_500));
-        group.restart(id);
-        group.run_for(ms(1_000));
-    }
-    assert_eq!(group.primary(), 0);
-    assert!(matches!(ask(&mut group, me(), operation(session, 0, 7, "a")), Some(ClientReply::Reply { .. })));
-    assert_eq!(group.journal(0), "a");
-}
-
 /// 4.5: "the client must fetch its latest request-number"; "it adds 2 to this number to be sure it has a unique request-number".
 /// K1: a client crashes, and what its first life sent last is late: it must not take the number of something new.
 #[test]

@@ -13,8 +13,9 @@
 //! r0->r2      PREPARE v0 n2 k1  copied (m)   it arrives, and a copy of it is late
 //! r0->*       COMMIT            lost      all of these; also *->r0
 //! r0->client  REPLY v0 A                  the client is told that its operation is done, and that the result is A
-//! everything is lost                      also: everything arrives, with all that follows from it; nothing is in flight
+//! everything is lost                      also: everything arrives, with all that follows from it
 //! everything from r2 is lost              also: everything to r2
+//! nothing is in flight                    also: nothing is in flight to r2, or to client
 //!
 //! r2 grows impatient                      300 ms pass at r2 alone, and nothing is due: half a timeout, for votes do not keep
 //! r2 times out                            time passes at r2 alone until it votes; what it sends meanwhile is lost
@@ -68,9 +69,12 @@ enum Parcel {
 impl Script {
     /// A group that serves in view 0 with an open session, the REGISTER being op 1; nothing is under way.
     pub fn serving(size: u64) -> Self {
-        // Hints that a member is gone would keep views from being tried that a schedule is about.
-        let options = Options { evidence_lifetime: Duration::ZERO, ..Options::default() };
-        Self::serving_with(size, options)
+        Self::serving_with(size, Self::options())
+    }
+
+    /// The default options, but for hints that a member is gone: they would keep views from being tried that a schedule is about.
+    pub fn options() -> Options {
+        Options { evidence_lifetime: Duration::ZERO, ..Options::default() }
     }
 
     pub fn serving_with(size: u64, options: Options) -> Self {
@@ -107,14 +111,18 @@ impl Script {
         }
     }
 
+    /// How much time has passed at the replica, beyond what has passed for everyone.
+    pub fn ahead(&self, node: u64) -> Duration {
+        self.ahead.get(&node).copied().unwrap_or_default()
+    }
+
     fn nodes(&self) -> Vec<u64> {
         self.group.configuration.ids().map(|id| id.0).collect()
     }
 
     fn at_clock_of(&mut self, node: u64, act: impl FnOnce(&mut Group)) {
         let now = self.group.now;
-        let ahead = self.ahead.get(&node).copied().unwrap_or_default();
-        self.group.now.monotonic = now.monotonic.after(ahead);
+        self.group.now.monotonic = now.monotonic.after(self.ahead(node));
         act(&mut self.group);
         self.group.now = now;
     }

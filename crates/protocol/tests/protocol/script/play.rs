@@ -73,8 +73,9 @@ impl Script {
                     },
                 );
             }
-            ["nothing", "is", "in", "flight"] => {
-                if !self.in_flight().is_empty() {
+            ["nothing", "is", "in", "flight", destination @ ..] => {
+                let arrow = destination.last().map_or("->".into(), |to| format!("->{to} "));
+                if self.in_flight().iter().any(|line| line.contains(&arrow)) {
                     return Err("something is".into());
                 }
             }
