@@ -11,7 +11,7 @@ use super::Replica;
 use super::io::Ignored;
 use super::status::Status;
 use crate::log::ENTRY_OVERHEAD_BYTES;
-use crate::message::{Body, BusyReason, ClientReply, Header, Predict, PredictOk, RequestId};
+use crate::message::{Body, BusyReason, Header, Predict, PredictOk, RequestId};
 use crate::numbers::{ClientId, NodeId, RequestNumber, SessionNumber, Slot, Time};
 use crate::options::Options;
 use crate::service::{Contributions, PREDICTED_BYTES_MAX, Service};
@@ -119,8 +119,7 @@ impl PreSteps {
 
 impl<S: Service> Replica<S> {
     /// 4.4: "a pre-step in the protocol in which it requests values from the backups". An earlier request of the slot is given up.
-    pub(super) fn start_pre_step(&mut self, request: RequestId, payload: Bytes) {
-        let own = self.predict(&payload);
+    pub(super) fn start_pre_step(&mut self, request: RequestId, payload: Bytes, own: Bytes) {
         let now = self.now.monotonic;
         let deadline = now.after(self.options.predict_timeout);
         let due_at = Some(now.after(self.options.predict_retry).min(deadline));
@@ -137,11 +136,6 @@ impl<S: Service> Replica<S> {
             return self.finish_pre_step(key);
         }
         self.ask_backups(key);
-    }
-
-    fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        let (slot, number) = (Some(request.slot), request.number);
-        self.reply(request.client, ClientReply::Busy { slot, number, reason });
     }
 
     /// Sends PREDICT to those who have not answered; a primary that has fallen silent sends nothing (V8).
@@ -169,10 +163,7 @@ impl<S: Service> Replica<S> {
         if self.validate(&payload).is_err() {
             return Err(Ignored::Malformed);
         }
-        let value = self.predict(&payload);
-        if value.len() > PREDICTED_BYTES_MAX {
-            return Err(Ignored::NoRoom);
-        }
+        let Ok(value) = self.predict(&payload) else { return Err(Ignored::NotPredicted) };
         self.send(header.from, Body::PredictOk(Box::new(PredictOk { request, value })));
         Ok(())
     }
@@ -249,7 +240,10 @@ impl<S: Service> Replica<S> {
         }
         let values: Vec<Bytes> = values.into_values().collect();
         let contributions = Contributions { values: &values, wanted: self.configuration.threshold() + 1 };
-        let value = self.executor.service().combine(&payload, contributions);
-        self.order(request, value, payload);
+        let value = self.executor.up_call(|service, _| service.combine(&payload, contributions));
+        match self.usable(value) {
+            Ok(value) => self.order(request, value, payload),
+            Err(reason) => self.refuse(request, reason),
+        }
     }
 }

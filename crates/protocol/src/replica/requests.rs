@@ -1,11 +1,12 @@
 //! Requests from clients: which are ordered, which are answered at once (4.1 steps 1 and 2).
 
 use super::Replica;
+use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason, RequestId};
-use crate::numbers::{ClusterId, RequestNumber};
+use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber};
 use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
 
@@ -44,10 +45,6 @@ impl<S: Service> Replica<S> {
             && primary.pipeline_bytes < self.options.pipeline_bytes_max
     }
 
-    pub(super) fn has_room_in_log(&self) -> bool {
-        self.log.bytes() < self.options.log_bytes_max
-    }
-
     fn queue_request(&mut self, message: FromClient) {
         let bytes = queued_bytes(&message);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
@@ -81,10 +78,13 @@ impl<S: Service> Replica<S> {
         self.reply(message.client, ClientReply::Busy { slot, number, reason });
     }
 
+    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
+    /// log full or not (O5).
+    pub(super) fn has_room_in_log(&self) -> bool {
+        self.log.bytes() < self.options.log_bytes_max
+    }
+
     fn admit_request(&mut self, message: FromClient) {
-        if !self.has_room_in_log() {
-            return self.busy(&message, BusyReason::LogFull);
-        }
         let FromClient { client, body, .. } = message;
         match body {
             ClientRequest::Operation { session, slot, number, payload } => {
@@ -97,17 +97,34 @@ impl<S: Service> Replica<S> {
                     self.admit_session_request(Request::Register { client, slots });
                 }
             }
-            ClientRequest::Resume { session, nonce } => {
-                self.admit_session_request(Request::Resume { client, session, nonce });
-            }
+            ClientRequest::Resume { session, nonce } => self.admit_resume(client, session, nonce),
+        }
+    }
+
+    /// Orders a RESUME only if it can take the session over: any other would fill the log for nothing. While another request of
+    /// the client for a session is in flight, nobody can tell yet.
+    fn admit_resume(&mut self, client: ClientId, session: SessionNumber, nonce: Nonce) {
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        if primary.in_flight.has_session_request(client) {
+            return;
+        }
+        match self.executor.client_table().look_up_resume(self.executor.executed(), client, session, nonce) {
+            Lookup::New => self.admit_session_request(Request::Resume { client, session, nonce }),
+            Lookup::Answered(reply) => self.reply(client, reply),
+            Lookup::Unknown => {}
         }
     }
 
     fn admit_session_request(&mut self, request: Request) {
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
-        if !primary.in_flight.has_session_request(request.client()) {
-            self.append(request);
+        if primary.in_flight.has_session_request(request.client()) {
+            return;
         }
+        if !self.has_room_in_log() {
+            let reason = BusyReason::LogFull;
+            return self.reply(request.client(), ClientReply::Busy { slot: None, number: RequestNumber::ZERO, reason });
+        }
+        self.append(request);
     }
 
     fn admit_operation(&mut self, request: RequestId, payload: Bytes) {
@@ -123,14 +140,22 @@ impl<S: Service> Replica<S> {
             Some(latest) if latest > number => return self.refuse(request, RefusedReason::StaleRequest),
             _ => {}
         }
-        if let Err(reason) = self.validate(&payload) {
-            return self.refuse(request, reason);
+        if !self.has_room_in_log() {
+            return self.put_off(request, BusyReason::LogFull);
         }
-        if self.executor.service().asks_backups(&payload) {
-            return self.start_pre_step(request, payload);
+        match self.foresee(&payload) {
+            Ok((own, true)) => self.start_pre_step(request, payload, own),
+            Ok((predicted, false)) => self.order(request, predicted, payload),
+            Err(reason) => self.refuse(request, reason),
         }
-        let predicted = self.predict(&payload);
-        self.order(request, predicted, payload);
+    }
+
+    /// What the service predicts for an operation that it takes for one, and whether it wants to hear what others predict.
+    fn foresee(&mut self, payload: &[u8]) -> Result<(Bytes, bool), RefusedReason> {
+        self.validate(payload)?;
+        let asks_backups = self.executor.up_call(|service, _| service.asks_backups(payload));
+        let asks_backups = self.unless_panicked(asks_backups)?;
+        Ok((self.predict(payload)?, asks_backups))
     }
 
     /// 4.1 step 2: compares the request with the client-table, and answers it unless it is new.
@@ -145,37 +170,60 @@ impl<S: Service> Replica<S> {
         false
     }
 
+    pub(super) fn put_off(&mut self, request: RequestId, reason: BusyReason) {
+        let RequestId { client, slot, number, .. } = request;
+        self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+    }
+
     pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
         let RequestId { client, session, slot, number } = request;
         self.reply(client, ClientReply::Refused { session, slot, number, reason });
     }
 
     /// 4.4: "an up-call to obtain a predicted value from the application prior to running the protocol".
-    pub(super) fn predict(&mut self, payload: &[u8]) -> Bytes {
+    pub(super) fn predict(&mut self, payload: &[u8]) -> Result<Bytes, RefusedReason> {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
-        self.executor.service_mut().predict(payload, wall, seed)
+        let predicted = self.executor.up_call(|service, _| service.predict(payload, wall, seed));
+        self.usable(predicted)
+    }
+
+    /// What the service predicts, unless it panicked, or made it longer than a frame has room for.
+    pub(super) fn usable(&mut self, predicted: Result<Bytes, String>) -> Result<Bytes, RefusedReason> {
+        let predicted = self.unless_panicked(predicted)?;
+        if predicted.len() <= PREDICTED_BYTES_MAX {
+            return Ok(predicted);
+        }
+        let bytes = predicted.len();
+        let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+        Err(RefusedReason::Invalid(reason))
     }
 
     /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
     /// longer waits for it, and may not find it behind this one.
     pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
         let RequestId { client, session, slot, number } = request;
-        if predicted.len() > PREDICTED_BYTES_MAX {
-            let bytes = predicted.len();
-            let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
-            return self.refuse(request, RefusedReason::Invalid(reason));
-        }
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });
     }
 
-    pub(super) fn validate(&self, payload: &[u8]) -> Result<(), RefusedReason> {
+    pub(super) fn validate(&mut self, payload: &[u8]) -> Result<(), RefusedReason> {
         let bytes_max = self.cluster_options.operation_bytes_max;
         if payload.len() > bytes_max as usize {
             return Err(RefusedReason::TooLarge(bytes_max));
         }
-        self.executor.service().validate(payload).map_err(RefusedReason::Invalid)
+        let verdict = self.executor.up_call(|service, _| service.validate(payload));
+        self.unless_panicked(verdict)?.map_err(RefusedReason::Invalid)
+    }
+
+    /// A request that makes the service panic before it is ordered is refused, or it would bring down every primary it is sent to.
+    fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
+        up_call.map_err(|message| {
+            self.outputs.push_back(Output::Event(Event::ServicePanicked { op: None, message }));
+            RefusedReason::Invalid(
+                "the service panicked while it judged the operation: report it as a bug of the service".into(),
+            )
+        })
     }
 }
 

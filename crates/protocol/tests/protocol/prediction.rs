@@ -298,32 +298,39 @@ fn a_full_log_has_no_room_for_a_predicted_request() {
     assert_eq!(group.replies.iter().map(|reply| &reply.body).collect::<Vec<_>>(), [&full(0)]);
 }
 
-/// The service's own mistakes: a value that fits no frame is refused at the primary, and not sent by a backup.
+/// The service's own mistakes: a value that fits no frame is not ordered, and so is none that its combination makes too long.
 #[test]
 fn a_value_that_is_too_long_is_refused() {
     let (mut group, session) = quiet(3);
     group.submit(0, session, 1, "guess too long");
     group.submit_in(0, session, 1, 1, "draw too long");
+    group.submit_in(0, session, 2, 1, "draw half too long");
     group.settle();
-    assert_eq!(ignored(&group, 1, Ignored::NoRoom), 1);
-    group.run_for(group.options.predict_timeout + ms(1));
-    let invalid = |reply: &&ToClient| {
-        matches!(&reply.body, ClientReply::Refused { reason: RefusedReason::Invalid(reason), .. }
-            if reason == "the service predicts a value of 16385 bytes, of at most 16384")
+    let invalid = |reply: &ToClient| match &reply.body {
+        ClientReply::Refused { reason: RefusedReason::Invalid(reason), .. } => reason.clone(),
+        _ => format!("{reply:?}"),
     };
-    assert_eq!((group.op(0), group.replies.iter().filter(invalid).count()), (1, 1), "{:?}", group.replies);
+    let expected =
+        [16385, 16385, 20001].map(|bytes| format!("the service predicts a value of {bytes} bytes, of at most 16384"));
+    assert_eq!(group.replies.iter().map(invalid).collect::<Vec<_>>(), expected);
+    assert_eq!(group.op(0), 1);
 }
 
-/// A backup asks the service whether an operation is one before it lets it predict: the primary's bytes may be anything.
+/// A backup asks the service whether an operation is one before it lets it predict: the primary's bytes may be anything. What it
+/// cannot predict, by a mistake of the service, it does not answer.
 #[test]
-fn a_backup_predicts_for_valid_operations_only() {
+fn a_backup_answers_when_its_service_predicts_something() {
     let (mut group, session) = quiet(3);
     let request = message::RequestId { client: CLIENT, session, slot: 0, number: RequestNumber(1) };
-    for (payload, expected) in [(&b"bad"[..], 0), (b"draw", 1)] {
-        let body = Body::Predict(Box::new(message::Predict { request, payload: Bytes::from_static(payload) }));
+    for (payload, expected) in [("bad", 0), ("draw too long", 0), ("unpredictable", 0), ("draw", 1)] {
+        let body = Body::Predict(Box::new(message::Predict { request, payload: payload.into() }));
         group.input(1, Input::Message(Message { header: group.header(0), body }));
-        assert_eq!(under_way(&group, "PREDICTOK").len(), expected);
+        assert_eq!(under_way(&group, "PREDICTOK").len(), expected, "{payload}");
     }
+    assert_eq!((ignored(&group, 1, Ignored::Malformed), ignored(&group, 1, Ignored::NotPredicted)), (1, 2));
+    let panicked =
+        |(id, event): &&(NodeId, Event)| id.0 == 1 && matches!(event, Event::ServicePanicked { op: None, .. });
+    assert_eq!(group.events.iter().filter(panicked).count(), 1);
 }
 
 /// 4.4 asks "the backups", of its view: nobody else answers, and only the primary asks.

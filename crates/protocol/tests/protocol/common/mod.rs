@@ -23,6 +23,13 @@ pub struct Journal {
     predictions: u64,
 }
 
+impl Journal {
+    /// The journal of this replica.
+    pub fn at(id: u64) -> Self {
+        Self { id, predictions: 0 }
+    }
+}
+
 impl Service for Journal {
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
         let mut text = state.get(b"journal").unwrap_or_default().to_vec();
@@ -32,19 +39,26 @@ impl Service for Journal {
         }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
+        assert_ne!(*operation.payload, "poison", "the service has a bug");
         text
     }
 
     fn validate(&self, payload: &[u8]) -> Result<(), String> {
+        assert_ne!(payload, b"unreadable", "the service has a bug");
         if payload == b"bad" { Err("bad".into()) } else { Ok(()) }
     }
 
     fn predict(&mut self, payload: &[u8], _wall: Timestamp, _seed: u64) -> Bytes {
+        assert_ne!(payload, b"unpredictable", "the service has a bug");
         if !payload.starts_with(b"guess") && !payload.starts_with(b"draw") {
             return Bytes::new();
         }
         self.predictions += 1;
-        let length = if payload.ends_with(b" too long") { PREDICTED_BYTES_MAX + 1 } else { 0 };
+        let length = match payload {
+            payload if payload.ends_with(b" half too long") => 10_000,
+            payload if payload.ends_with(b" too long") => PREDICTED_BYTES_MAX + 1,
+            _ => 0,
+        };
         format!("{:<length$}", format!("r{}.{}", self.id, self.predictions)).into()
     }
 
@@ -149,7 +163,7 @@ impl Group {
             identity,
             seed: self.seed,
         };
-        self.replicas.insert(NodeId(id), Replica::new(setup, Journal { id, predictions: 0 }, self.now));
+        self.replicas.insert(NodeId(id), Replica::new(setup, Journal::at(id), self.now));
         self.drain(NodeId(id));
     }
 
