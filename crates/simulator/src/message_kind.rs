@@ -28,11 +28,13 @@ pub enum Kind {
     GetConfiguration,
     ConfigurationInfo,
     ViewHint,
+    Predict,
+    PredictOk,
     StartViewPending,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 23] = [
+pub const KINDS: [Kind; 25] = [
     Kind::Prepare,
     Kind::PrepareOk,
     Kind::Commit,
@@ -55,6 +57,8 @@ pub const KINDS: [Kind; 23] = [
     Kind::GetConfiguration,
     Kind::ConfigurationInfo,
     Kind::ViewHint,
+    Kind::Predict,
+    Kind::PredictOk,
     Kind::StartViewPending,
 ];
 
@@ -99,6 +103,8 @@ impl Kind {
             Body::GetConfiguration => Self::GetConfiguration,
             Body::ConfigurationInfo(_) => Self::ConfigurationInfo,
             Body::ViewHint => Self::ViewHint,
+            Body::Predict(_) => Self::Predict,
+            Body::PredictOk(_) => Self::PredictOk,
             Body::StartViewPending(_) => Self::StartViewPending,
         }
     }

@@ -173,6 +173,15 @@ fn view_change_body() -> impl Strategy<Value = Body> {
     ]
 }
 
+fn request_id() -> impl Strategy<Value = RequestId> {
+    (client(), session(), any::<u32>(), request_number()).prop_map(|(client, session, slot, number)| RequestId {
+        client,
+        session,
+        slot,
+        number,
+    })
+}
+
 fn normal_body() -> impl Strategy<Value = Body> {
     let content = prop_oneof![
         run(0).prop_map(|run| StateContent::Entries { after: run.after, previous: run.previous, entries: run.entries }),
@@ -200,6 +209,8 @@ fn normal_body() -> impl Strategy<Value = Body> {
             op,
             commit
         }))),
+        (request_id(), bytes()).prop_map(|(request, payload)| Body::Predict(Box::new(Predict { request, payload }))),
+        (request_id(), bytes()).prop_map(|(request, value)| Body::PredictOk(Box::new(PredictOk { request, value }))),
     ]
 }
 
