@@ -119,7 +119,11 @@ impl PreSteps {
 
 impl<S: Service> Replica<S> {
     /// 4.4: "a pre-step in the protocol in which it requests values from the backups". An earlier request of the slot is given up.
-    pub(super) fn start_pre_step(&mut self, request: RequestId, payload: Bytes, own: Bytes) {
+    pub(super) fn start_pre_step(&mut self, request: RequestId, payload: Bytes) {
+        let own = match self.predict(&payload) {
+            Ok(own) => own,
+            Err(reason) => return self.refuse(request, reason),
+        };
         let now = self.now.monotonic;
         let deadline = now.after(self.options.predict_timeout);
         let due_at = Some(now.after(self.options.predict_retry).min(deadline));

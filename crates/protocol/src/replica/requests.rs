@@ -45,6 +45,12 @@ impl<S: Service> Replica<S> {
             && primary.pipeline_bytes < self.options.pipeline_bytes_max
     }
 
+    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
+    /// log full or not (O5).
+    pub(super) fn has_room_in_log(&self) -> bool {
+        self.log.bytes() < self.options.log_bytes_max
+    }
+
     fn queue_request(&mut self, message: FromClient) {
         let bytes = queued_bytes(&message);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
@@ -76,12 +82,6 @@ impl<S: Service> Replica<S> {
             ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
         };
         self.reply(message.client, ClientReply::Busy { slot, number, reason });
-    }
-
-    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
-    /// log full or not (O5).
-    pub(super) fn has_room_in_log(&self) -> bool {
-        self.log.bytes() < self.options.log_bytes_max
     }
 
     fn admit_request(&mut self, message: FromClient) {
@@ -144,18 +144,17 @@ impl<S: Service> Replica<S> {
             return self.put_off(request, BusyReason::LogFull);
         }
         match self.foresee(&payload) {
-            Ok((own, true)) => self.start_pre_step(request, payload, own),
-            Ok((predicted, false)) => self.order(request, predicted, payload),
+            Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
+            Ok(Foreseen::Value(predicted)) => self.order(request, predicted, payload),
             Err(reason) => self.refuse(request, reason),
         }
     }
 
-    /// What the service predicts for an operation that it takes for one, and whether it wants to hear what others predict.
-    fn foresee(&mut self, payload: &[u8]) -> Result<(Bytes, bool), RefusedReason> {
+    /// What the service says of an operation before it is ordered.
+    fn foresee(&mut self, payload: &[u8]) -> Result<Foreseen, RefusedReason> {
         self.validate(payload)?;
         let asks_backups = self.executor.up_call(|service, _| service.asks_backups(payload));
-        let asks_backups = self.unless_panicked(asks_backups)?;
-        Ok((self.predict(payload)?, asks_backups))
+        if self.unless_panicked(asks_backups)? { Ok(Foreseen::Ask) } else { self.predict(payload).map(Foreseen::Value) }
     }
 
     /// 4.1 step 2: compares the request with the client-table, and answers it unless it is new.
@@ -217,7 +216,7 @@ impl<S: Service> Replica<S> {
     }
 
     /// A request that makes the service panic before it is ordered is refused, or it would bring down every primary it is sent to.
-    fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
+    pub(super) fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
         up_call.map_err(|message| {
             self.outputs.push_back(Output::Event(Event::ServicePanicked { op: None, message }));
             RefusedReason::Invalid(
@@ -225,6 +224,14 @@ impl<S: Service> Replica<S> {
             )
         })
     }
+}
+
+/// How the non-deterministic part of an operation is found.
+enum Foreseen {
+    /// The backups are asked (4.4).
+    Ask,
+    /// The primary's prediction, empty when there is nothing to predict.
+    Value(Bytes),
 }
 
 /// What a waiting request counts.

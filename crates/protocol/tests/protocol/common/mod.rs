@@ -25,7 +25,7 @@ pub struct Journal {
 
 impl Journal {
     /// The journal of this replica.
-    pub fn at(id: u64) -> Self {
+    pub fn new(id: u64) -> Self {
         Self { id, predictions: 0 }
     }
 }
@@ -163,7 +163,7 @@ impl Group {
             identity,
             seed: self.seed,
         };
-        self.replicas.insert(NodeId(id), Replica::new(setup, Journal::at(id), self.now));
+        self.replicas.insert(NodeId(id), Replica::new(setup, Journal::new(id), self.now));
         self.drain(NodeId(id));
     }
 
