@@ -9,9 +9,9 @@ use crate::cluster::Restart;
 use crate::coverage::Mark;
 use crate::machine::Trap;
 use crate::message_kind::{CRUCIAL, Kind};
-use crate::network::Topology;
 use crate::random::{Draw, nanos};
 use crate::simulation::{Event, Simulation};
+use crate::topology::Topology;
 use crate::workload::Workload;
 
 /// Something breaks, or is mended.
@@ -97,7 +97,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fault::Whole { serial } => {
                 if serial == self.topologies {
                     self.trace.line(self.now, || "links whole".into());
-                    self.network.shape(Topology::Whole);
+                    self.network.shape(&Topology::Whole);
                 }
             }
             Fault::Pause => self.on_pause(),
@@ -182,10 +182,10 @@ impl<W: Workload> Simulation<'_, W> {
     fn on_partition(&mut self) {
         let primary = self.cluster.primary();
         let topology = Topology::draw(&mut self.dice.faults, self.machines.len(), primary);
-        self.network.shape(topology);
+        self.network.shape(&topology);
         self.topologies += 1;
         self.coverage.hit(Mark::Partition);
-        self.trace.line(self.now, || format!("links {topology:?}"));
+        self.trace.line(self.now, || format!("links {topology}"));
         let lasts =
             self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
         let whole = Fault::Whole { serial: self.topologies };

@@ -30,7 +30,9 @@ mod requests;
 mod schedule;
 pub mod script;
 mod simulation;
+mod topology;
 mod trace;
+pub mod trial;
 mod workload;
 
 use std::any::Any;
@@ -44,6 +46,7 @@ pub use cluster::Restart;
 pub use coverage::Coverage;
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
+pub use topology::{Topology, UnknownTopology};
 pub use trace::Sink;
 pub use workload::{MapWorkload, Workload};
 

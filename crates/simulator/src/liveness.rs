@@ -10,9 +10,10 @@ use viewstamped_protocol::{StatusName, Time};
 
 use crate::checkers::{Checked, Violation, hold};
 use crate::coverage::Mark;
-use crate::network::{Exclusion, Topology};
+use crate::network::Exclusion;
 use crate::random::Draw;
 use crate::simulation::Simulation;
+use crate::topology::Topology;
 use crate::workload::Workload;
 
 /// How many requests each client makes after the faults have ended.
@@ -69,7 +70,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.coverage.hit(Mark::Star);
         self.trace.line(self.now, || format!("healed, all links through r{hub}"));
         self.network.heal(0, Exclusion::Isolated);
-        self.network.shape(Topology::Star(hub));
+        self.network.shape(&Topology::Star(hub));
         self.set_requests()?;
         let all: Vec<usize> = (0..self.machines.len()).collect();
         self.run_until(&all, |simulation| simulation.unanswered().is_none())

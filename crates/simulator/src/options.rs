@@ -145,6 +145,51 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// A group with default options on a quick network, where nothing breaks by itself.
+    #[must_use]
+    pub fn calm(replicas: usize, clients: usize) -> Self {
+        let network = NetworkFaults {
+            latency_min: Duration::from_micros(100),
+            latency_max: Duration::from_millis(1),
+            loss: 0,
+            duplication: 0,
+            slow: 0,
+            slow_max: Duration::from_secs(1),
+            foreign: 0,
+            slow_kind: None,
+            lost_kind: None,
+        };
+        let faults = Faults {
+            crash: None,
+            early_crashes: 0,
+            restart_max: Duration::from_millis(1),
+            wipe: 0,
+            partition: None,
+            partition_max: Duration::from_millis(1),
+            pause: None,
+            pause_max: Duration::from_millis(1),
+            client_crash: None,
+            clock_jump: None,
+        };
+        Self {
+            replicas,
+            clients,
+            think_time: Duration::from_millis(10),
+            safety_time: Duration::MAX,
+            turn_time: Duration::ZERO,
+            save_time: Duration::from_millis(1),
+            start_time: Duration::ZERO,
+            clock_drift_ppm: 0,
+            network,
+            faults,
+            options: vec![Options::default(); replicas],
+            cluster_options: ClusterOptions::default(),
+            client_options: ClientOptions { slots: 2, ..ClientOptions::default() },
+        }
+    }
+}
+
 /// So slow that the requests last through the safety phase, or so quick that they queue.
 fn draw_think_time(random: &mut Random, settings: &Settings, safety_time: Duration, clients: u64) -> Duration {
     let steady = safety_time * u32::try_from(2 * clients).expect("few clients")

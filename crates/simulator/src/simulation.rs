@@ -94,6 +94,16 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn new(seed: u64, settings: Settings, sink: Option<Sink<'a>>) -> Result<Self, Violation> {
         let mut random = Random::new(u128::from(seed) << 64 | 0x7672);
         let scenario = Scenario::draw(&mut random, &settings);
+        Self::begun(random, scenario, settings, sink)
+    }
+
+    /// Starts the group of this scenario; everything else is drawn.
+    pub(crate) fn begun(
+        mut random: Random,
+        scenario: Scenario,
+        settings: Settings,
+        sink: Option<Sink<'a>>,
+    ) -> Result<Self, Violation> {
         let workload = W::draw(&mut random);
         let cluster = Cluster::new(ClusterSetup {
             cluster: ClusterId(random.next_u128()),
@@ -389,8 +399,14 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.drain(place)
     }
 
-    /// Takes a replica's memory.
+    /// Takes a replica's memory; it starts again after a while.
     pub(crate) fn crash(&mut self, place: usize, mark: Mark) {
+        self.stop(place, mark);
+        self.schedule_restart(place);
+    }
+
+    /// Takes a replica's memory.
+    pub(crate) fn stop(&mut self, place: usize, mark: Mark) {
         self.crashes += 1;
         self.coverage.hit(mark);
         if !self.cluster.is_founded() {
@@ -405,7 +421,6 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.trace.line(self.now, || format!("r{place} crashes"));
         self.cluster.crash(place, kept);
         self.machines[place].clear();
-        self.schedule_restart(place);
     }
 
     /// Checks all answers against the service's meaning, once the run is over.
