@@ -8,10 +8,10 @@ use viewstamped_simulator::Topology;
 use viewstamped_simulator::trial::{Trial, Watched};
 
 /// How long the network keeps its shape. Long enough that a group which needs many views would get there.
-const WATCH: Duration = Duration::from_secs(20);
+const WATCH: Duration = Duration::from_secs(8);
 
-/// After how long the view must not change any more: 5 s.
-const STABLE: Duration = Duration::from_secs(15);
+/// After how long the view must not change any more: 4 s.
+const STABLE: Duration = Duration::from_secs(4);
 
 const SEEDS: u64 = 5;
 

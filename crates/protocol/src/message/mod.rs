@@ -153,7 +153,7 @@ pub struct Vote {
 pub struct StartViewChange {
     /// The view to be started.
     pub candidate: ViewNumber,
-    /// Who wants it, as far as the sender knows. At most one vote a member.
+    /// Who wants it, as far as the sender knows; if confirmed, whom it has heard in this view change. At most one a member.
     pub votes: Vec<Vote>,
     /// Whether a quorum of votes was seen: everyone then joins the view change.
     pub confirmed: bool,

@@ -13,6 +13,7 @@ mod new_primary;
 mod normal;
 mod plausible;
 mod primary;
+mod reach;
 mod recovery;
 mod requests;
 mod staged;
