@@ -54,6 +54,16 @@ marks! {
     Slow = "message slow",
     /// A message of another cluster arrived.
     Foreign = "message from another cluster",
+    /// A copy of a message was sent on a way of more than a second.
+    Echo = "message echoed much later",
+    /// A frame was damaged.
+    Corrupted = "frame damaged",
+    /// A message went to somebody else.
+    Misrouted = "message misrouted",
+    /// A replica found another gone.
+    Refused = "connection refused",
+    /// The links between replicas came and went.
+    Flapping = "links flapping",
     /// A client heard that its session is gone.
     Evicted = "session evicted",
     /// A client was told to try later.
@@ -66,6 +76,8 @@ marks! {
     Turn = "turn of several inputs",
     /// The liveness phase ran with some replicas cut off for good.
     Core = "liveness of a core",
+    /// Clients had to be served while one replica was linked with a quorum, and others as it happened.
+    Hub = "liveness around a hub",
     /// Clients had to be served while all links went through one replica.
     Star = "liveness of a star",
     /// A part of the history was too hard to search for a linearization.

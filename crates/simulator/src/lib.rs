@@ -16,7 +16,10 @@ mod checkers;
 mod clients;
 mod cluster;
 mod coverage;
+mod delivery;
+mod dimension;
 mod faults;
+mod filter;
 pub mod history;
 pub mod linearizability;
 mod liveness;
@@ -44,6 +47,8 @@ use viewstamped_protocol::Time;
 pub use checkers::Violation;
 pub use cluster::Restart;
 pub use coverage::Coverage;
+pub use dimension::{DIMENSIONS, Dimension, Rate, UnknownDimension};
+pub use filter::{Filter, UnknownFilter, percent};
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
 pub use topology::{Topology, UnknownTopology};
@@ -114,7 +119,7 @@ pub fn run_traced(seed: u64, settings: &Settings, sink: Sink<'_>) -> Outcome {
 pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Sink<'_>>) -> Outcome {
     let mut simulation = None;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), Violation> {
-        let simulation = simulation.insert(Simulation::<W>::new(seed, *settings, sink)?);
+        let simulation = simulation.insert(Simulation::<W>::new(seed, settings.clone(), sink)?);
         simulation.run_safety()?;
         simulation.run_liveness()?;
         simulation.check_history()

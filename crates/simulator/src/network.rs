@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+use viewstamped_protocol::Message;
+use viewstamped_protocol::codec::encode_message;
 use viewstamped_protocol::random::Random;
 
+use crate::filter::Filter;
 use crate::message_kind::Kind;
 use crate::options::NetworkFaults;
 use crate::random::{Draw, nanos};
@@ -12,6 +16,10 @@ use crate::topology::Topology;
 /// How long a message takes that is meant to outlive the crash of its sender: from about a recovery to the whole run.
 const LATE_MIN: Duration = Duration::from_millis(200);
 const LATE_MAX: Duration = Duration::from_secs(60);
+
+/// When a copy of a message comes that nobody expects any more.
+const ECHO_MIN: Duration = Duration::from_secs(1);
+const ECHO_MAX: Duration = Duration::from_secs(300);
 
 /// What the network does with one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub(crate) enum Exclusion {
 pub(crate) struct Network {
     random: Random,
     faults: NetworkFaults,
+    /// What is lost more often than the rest.
+    filters: Vec<Filter>,
     replicas: usize,
     /// Bit `to` of element `from`: the link is cut.
     cut: Vec<u32>,
@@ -51,11 +61,18 @@ pub(crate) struct Network {
 
 impl Network {
     /// A network without cuts.
-    pub(crate) fn new(random: Random, faults: NetworkFaults, replicas: usize, clients: usize) -> Self {
+    pub(crate) fn new(
+        random: Random,
+        faults: NetworkFaults,
+        drops: &[Filter],
+        replicas: usize,
+        clients: usize,
+    ) -> Self {
         assert!(replicas <= 32, "places are bits of a u32");
         Self {
             random,
             faults,
+            filters: drops.iter().copied().chain(faults.lost).collect(),
             replicas,
             cut: vec![0; replicas],
             cut_requests: vec![0; clients],
@@ -84,6 +101,7 @@ impl Network {
     /// without the others as `exclusion` says.
     pub(crate) fn heal(&mut self, outside: u32, exclusion: Exclusion) {
         self.faults = self.faults.healed();
+        self.filters.clear();
         for from in 0..self.replicas {
             let is_outside = outside >> from & 1 == 1;
             self.cut[from] = match exclusion {
@@ -97,7 +115,7 @@ impl Network {
     }
 
     /// What happens to a message between two replicas.
-    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind) -> Fate {
+    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind, message: &Message) -> Fate {
         if self.cut[from] >> to & 1 == 1 {
             return Fate::Lost;
         }
@@ -105,8 +123,12 @@ impl Network {
             let (low, high) = (nanos(LATE_MIN), nanos(LATE_MAX));
             return Fate::Arrives(Duration::from_nanos(self.random.magnitude(low, high)), None);
         }
-        if self.faults.lost_kind.is_some_and(|(lost, often)| lost == kind && self.random.strikes(often)) {
-            return Fate::Lost;
+        for filter in 0..self.filters.len() {
+            if self.filters[filter].meets(kind, || frame_bytes(message))
+                && self.random.strikes(self.filters[filter].often)
+            {
+                return Fate::Lost;
+            }
         }
         if self.faults.slow_kind.is_some_and(|(slow, often)| slow == kind && self.random.strikes(often)) {
             return Fate::Arrives(self.slow_delay(), None);
@@ -127,6 +149,32 @@ impl Network {
     /// The delay of a copy of the last message that comes from another cluster, when there is one.
     pub(crate) fn foreign_copy(&mut self) -> Option<Duration> {
         self.random.strikes(self.faults.foreign).then(|| self.delay())
+    }
+
+    /// The delay of a copy of the last message that comes much later, when there is one.
+    pub(crate) fn echo(&mut self) -> Option<Duration> {
+        let (low, high) = (nanos(ECHO_MIN), nanos(ECHO_MAX));
+        self.random.strikes(self.faults.echo).then(|| Duration::from_nanos(self.random.magnitude(low, high)))
+    }
+
+    /// Who gets the last message instead of `to`, when it is misrouted: anybody, its sender included.
+    pub(crate) fn misrouted(&mut self, to: usize) -> Option<usize> {
+        let is_misrouted = self.replicas > 1 && self.random.strikes(self.faults.misrouting);
+        is_misrouted.then(|| {
+            let step = self.random.between(1, self.replicas as u64 - 1);
+            (to + usize::try_from(step).expect("a place")) % self.replicas
+        })
+    }
+
+    /// A generator for the damage to the last message, when it is damaged.
+    pub(crate) fn damage(&mut self) -> Option<&mut Random> {
+        let is_damaged = self.random.strikes(self.faults.corruption);
+        is_damaged.then_some(&mut self.random)
+    }
+
+    /// After what time somebody learns that nobody listens at the other end, if at all.
+    pub(crate) fn refusal(&mut self) -> Option<Duration> {
+        self.random.strikes(self.faults.refusal).then(|| self.delay())
     }
 
     fn carry_any(&mut self) -> Fate {
@@ -151,9 +199,35 @@ impl Network {
     }
 }
 
+/// The size of a message on the wire.
+fn frame_bytes(message: &Message) -> usize {
+    let mut frame = BytesMut::new();
+    encode_message(message, &mut frame);
+    frame.len()
+}
+
 #[cfg(test)]
 mod tests {
+    use viewstamped_protocol::message::{Body, Header};
+    use viewstamped_protocol::{ClusterId, EpochNumber, Incarnation, NodeId, ViewNumber};
+
     use super::*;
+    use crate::filter::ALWAYS;
+
+    fn message() -> Message {
+        let header = Header {
+            cluster: ClusterId(1),
+            epoch: EpochNumber::ZERO,
+            view: ViewNumber::ZERO,
+            from: NodeId(0),
+            incarnation: Incarnation(1),
+        };
+        Message { header, body: Body::ViewHint }
+    }
+
+    fn carry(network: &mut Network, from: usize, to: usize, kind: Kind) -> Fate {
+        network.carry(from, to, kind, &message())
+    }
 
     fn quiet() -> NetworkFaults {
         NetworkFaults {
@@ -163,21 +237,27 @@ mod tests {
             duplication: 0,
             slow: 0,
             slow_max: Duration::from_secs(60),
+            echo: 0,
             foreign: 0,
+            corruption: 0,
+            misrouting: 0,
+            refusal: 0,
             slow_kind: None,
-            lost_kind: None,
+            lost: None,
         }
     }
 
     fn network(faults: NetworkFaults) -> Network {
-        Network::new(Random::new(1), faults, 5, 2)
+        Network::new(Random::new(1), faults, &[], 5, 2)
     }
 
     #[test]
     fn a_quiet_network_delivers_once_within_its_latency() {
         let mut network = network(quiet());
         for _ in 0..100 {
-            let Fate::Arrives(delay, None) = network.carry(0, 1, Kind::Prepare) else { panic!("lost or duplicated") };
+            let Fate::Arrives(delay, None) = carry(&mut network, 0, 1, Kind::Prepare) else {
+                panic!("lost or duplicated")
+            };
             assert!((Duration::from_micros(10)..=Duration::from_micros(20)).contains(&delay));
         }
     }
@@ -187,7 +267,7 @@ mod tests {
         let mut network = network(NetworkFaults { loss: 32_768, duplication: 32_768, slow: 6_554, ..quiet() });
         let (mut lost, mut twice, mut slow) = (0, 0, 0);
         for _ in 0..10_000 {
-            match network.carry(0, 1, Kind::Prepare) {
+            match carry(&mut network, 0, 1, Kind::Prepare) {
                 Fate::Lost => lost += 1,
                 Fate::Arrives(first, second) => {
                     twice += u32::from(second.is_some());
@@ -202,9 +282,28 @@ mod tests {
 
     #[test]
     fn one_kind_can_be_singled_out() {
-        let mut network = network(NetworkFaults { lost_kind: Some((Kind::StartView, 65_536)), ..quiet() });
-        assert_eq!(network.carry(0, 1, Kind::StartView), Fate::Lost);
-        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+        let lost = Filter { kind: Some(Kind::StartView), larger_than: None, often: ALWAYS };
+        let mut network = network(NetworkFaults { lost: Some(lost), ..quiet() });
+        assert_eq!(carry(&mut network, 0, 1, Kind::StartView), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 1, Kind::Prepare), Fate::Lost);
+    }
+
+    #[test]
+    fn large_messages_can_be_singled_out() {
+        let size = frame_bytes(&message());
+        for (larger_than, is_lost) in [(size - 1, true), (size, false)] {
+            let lost = Filter { kind: None, larger_than: Some(larger_than), often: ALWAYS };
+            let mut network = network(NetworkFaults { lost: Some(lost), ..quiet() });
+            assert_eq!(carry(&mut network, 0, 1, Kind::ViewHint) == Fate::Lost, is_lost, "{size} > {larger_than}");
+        }
+    }
+
+    #[test]
+    fn a_misrouted_message_reaches_somebody_else() {
+        let mut network = network(NetworkFaults { misrouting: 65_536, ..quiet() });
+        for _ in 0..100 {
+            assert!(network.misrouted(3).is_some_and(|to| to != 3 && to < 5));
+        }
     }
 
     #[test]
@@ -213,17 +312,17 @@ mod tests {
         network.shape(&Topology::Isolated(1));
         network.cut_client(0, u32::MAX, 0);
         network.heal(1 << 4, Exclusion::Isolated);
-        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 1, Kind::Prepare), Fate::Lost);
         assert_ne!(network.carry_request(0, 1), Fate::Lost);
-        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
         assert_eq!(network.carry_request(0, 4), Fate::Lost);
         network.heal(1 << 4, Exclusion::Deaf);
-        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_ne!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
         network.heal(1 << 4, Exclusion::Mute);
-        assert_ne!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
     }
 
     #[test]

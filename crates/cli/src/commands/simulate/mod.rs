@@ -1,5 +1,7 @@
 //! `vr simulate`: the protocol under injected faults, one seed in detail or many in parallel.
 
+mod faults;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,6 +14,7 @@ use viewstamped_simulator::{Coverage, Outcome as Run, Settings, run, run_traced}
 use crate::failure::{EXIT_NO, EXIT_USAGE, Failure, Outcome};
 use crate::human::grouped;
 use crate::output::{self, OutputFormat};
+use faults::FaultFlags;
 
 /// Run the replicas, clients and network in simulation, under faults drawn from a seed
 #[derive(Args, Debug)]
@@ -25,6 +28,8 @@ Examples:
   vr simulate --seed 7
   vr simulate --seed 7 --replicas 5 --no-trace
   vr simulate --seeds 1000
+  vr simulate --seeds 1000 --replicas 5 --topology star:2
+  vr simulate --seeds 1000 --replicas 3 --drop '>1024' --fault all=off --fault crash=2s
   vr simulate --seeds 20000 --first 1000000 --jobs 2 -o json")]
 pub(crate) struct Simulate {
     /// The seed to run
@@ -51,6 +56,8 @@ pub(crate) struct Simulate {
     /// Do not print the trace of a single seed
     #[arg(long)]
     no_trace: bool,
+    #[command(flatten)]
+    faults: FaultFlags,
     /// How to show the result
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     output: OutputFormat,
@@ -87,6 +94,7 @@ impl Simulate {
     pub(crate) fn run(self) -> Outcome {
         // A panic of a replica is a failure of its seed and is reported as such.
         std::panic::set_hook(Box::new(|_| {}));
+        self.faults.check(self.replicas)?;
         match (self.seed, self.seeds) {
             (Some(seed), None) => self.run_one(seed),
             (None, Some(seeds)) => self.run_many(seeds),
@@ -100,12 +108,12 @@ impl Simulate {
     }
 
     fn settings(&self) -> Settings {
-        Settings {
+        self.faults.apply(Settings {
             replicas: self.replicas.map(usize::from),
             events_max: self.events_max,
             requests_max: self.requests_max,
             ..Settings::default()
-        }
+        })
     }
 
     fn run_one(&self, seed: u64) -> Outcome {
@@ -166,6 +174,7 @@ impl Simulate {
         if self.requests_max != default.requests_max {
             command.push_str(&format!(" --requests-max {}", self.requests_max));
         }
+        command.push_str(&self.faults.to_string());
         command
     }
 
