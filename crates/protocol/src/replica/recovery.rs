@@ -149,7 +149,7 @@ impl<S: Service> Replica<S> {
         let mut crash_vector = self.crash_vector.clone();
         crash_vector.raise(self.id, self.incarnation);
         let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
-        self.send(header.from, Body::RecoveryResponse(response));
+        self.send(header.from, Body::RecoveryResponse(Box::new(response)));
         // C10: the first RECOVERY of a new life is proof of a crash. A copy of it may be late, and its sender well again.
         if is_news {
             self.note_gone(header.from);
@@ -222,7 +222,7 @@ impl<S: Service> Replica<S> {
         if *nonce != m.nonce || !answers_this_life {
             return Err(Ignored::Unasked);
         }
-        let message = Message { header, body: Body::RecoveryResponse(m) };
+        let message = Message { header, body: Body::RecoveryResponse(Box::new(m)) };
         match responses.get(&header.from) {
             Some(known) if freshness(known) > freshness(&message) => return Err(Ignored::Duplicate),
             _ => responses.insert(header.from, message),
