@@ -8,7 +8,7 @@ use viewstamped_protocol::random::Random;
 use viewstamped_protocol::{ClusterId, Input, Message};
 
 use crate::checkers::{Checked, hold};
-use crate::coverage::Mark;
+use crate::coverage::{Blow, Treatment};
 use crate::message_kind::Kind;
 use crate::network::Fate;
 use crate::random::Draw;
@@ -25,21 +25,21 @@ impl<W: Workload> Simulation<'_, W> {
         let kind = Kind::of(&message.body);
         let fate = self.network.carry(from, to, kind, &message);
         let Fate::Arrives(first, second) = fate else {
-            self.coverage.hit(Mark::Lost);
+            self.coverage.treated(Treatment::Lost, kind);
             self.trace.line(self.now, || format!("r{from}->r{to} {message} (lost)"));
             return Ok(());
         };
         if let Some(random) = self.network.damage() {
-            self.coverage.hit(Mark::Corrupted);
+            self.coverage.treated(Treatment::Damaged, kind);
             self.trace.line(self.now, || format!("r{from}->r{to} {message} (damaged)"));
             return check_damaged(&message, random, self.scenario.cluster_options.operation_bytes_max);
         }
         self.send_copies(from, to, &message, second);
         if first > SLOW {
-            self.coverage.hit(Mark::Slow);
+            self.coverage.treated(Treatment::Slow, kind);
         }
         let to = self.network.misrouted(to).map_or(to, |elsewhere| {
-            self.coverage.hit(Mark::Misrouted);
+            self.coverage.treated(Treatment::Misrouted, kind);
             self.trace.line(self.now, || format!("r{from}->r{to} {message} (goes to r{elsewhere})"));
             elsewhere
         });
@@ -48,18 +48,19 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     fn send_copies(&mut self, from: usize, to: usize, message: &Message, second: Option<Duration>) {
+        let kind = Kind::of(&message.body);
         if let Some(delay) = self.network.foreign_copy() {
             let mut message = message.clone();
             message.header.cluster = ClusterId(!message.header.cluster.0);
-            self.coverage.hit(Mark::Foreign);
+            self.coverage.treated(Treatment::Foreign, kind);
             self.schedule.at(self.now.after(delay), Event::Peer { from, to, message });
         }
         if let Some(delay) = second {
-            self.coverage.hit(Mark::Duplicated);
+            self.coverage.treated(Treatment::Duplicated, kind);
             self.schedule.at(self.now.after(delay), Event::Peer { from, to, message: message.clone() });
         }
         if let Some(delay) = self.network.echo() {
-            self.coverage.hit(Mark::Echo);
+            self.coverage.treated(Treatment::Echoed, kind);
             self.schedule.at(self.now.after(delay), Event::Peer { from, to, message: message.clone() });
         }
     }
@@ -73,7 +74,7 @@ impl<W: Workload> Simulation<'_, W> {
         });
         self.count(2, (from << 8 | to) as u64);
         self.trace.note(digest(&message));
-        self.coverage.delivered(Kind::of(&message.body));
+        self.coverage.received(self.role(to), Kind::of(&message.body));
         if !is_up && let Some(delay) = self.network.refusal() {
             self.schedule.at(self.now.after(delay), Event::Refused { place: from, by: to });
         }
@@ -83,7 +84,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// A replica learns that the address of another refuses connections; perhaps it has started again meanwhile.
     pub(crate) fn on_refused(&mut self, place: usize, by: usize) -> Checked {
         self.count(12, (place << 8 | by) as u64);
-        self.coverage.hit(Mark::Refused);
+        self.coverage.struck(Blow::Refusal, self.role(place));
         self.trace.line(self.now, || format!("r{place} finds r{by} gone"));
         let by = self.cluster.configuration().members()[by].id;
         self.deliver(place, Input::PeerUnreachable(by))

@@ -6,7 +6,7 @@ use viewstamped_protocol::{ClientId, InstanceId};
 
 use crate::checkers::Checked;
 use crate::cluster::Restart;
-use crate::coverage::Mark;
+use crate::coverage::{Blow, Mark};
 use crate::machine::Trap;
 use crate::message_kind::{CRUCIAL, Kind};
 use crate::random::{Draw, nanos};
@@ -242,7 +242,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         }
         self.machines[place].is_paused = true;
-        self.coverage.hit(Mark::Pause);
+        self.coverage.struck(Blow::Pause, self.role(place));
         self.trace.line(self.now, || format!("r{place} pauses"));
         let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.pause_max));
         let resume = Fault::Resume { place, boot: self.cluster.boots(place) };
@@ -299,6 +299,6 @@ impl<W: Workload> Simulation<'_, W> {
         let far = i64::try_from(self.dice.faults.magnitude(1, nanos(Duration::from_secs(3_600)))).expect("an hour");
         let backwards = self.dice.faults.strikes(32_768);
         self.machines[place].clock.jump(if backwards { -far } else { far });
-        self.coverage.hit(Mark::ClockJump);
+        self.coverage.struck(Blow::ClockJump, self.role(place));
     }
 }

@@ -86,7 +86,7 @@ pub struct Outcome {
 /// A violated invariant, a missed bound, or a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The invariant, or `PANIC`.
+    /// The invariant.
     pub checker: String,
     /// What is wrong; for a missed bound followed by what everybody was doing, a line each.
     pub sentence: String,
@@ -127,7 +127,7 @@ pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Si
     let violation = match result {
         Ok(Ok(())) => None,
         Ok(Err(Violation { checker, sentence })) => Some((checker.to_owned(), sentence)),
-        Err(panic) => Some(("PANIC".to_owned(), panic_message(panic.as_ref()))),
+        Err(panic) => Some(("I-NOPANIC".to_owned(), panic_message(panic.as_ref()))),
     };
     report(seed, simulation.as_ref(), violation)
 }

@@ -342,7 +342,7 @@ fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
         queue_bytes_max: bytes(random, 64),
         prepare_bytes_max: bytes(random, 32),
         reorder_bytes_max: bytes(random, 64),
-        do_view_change_bytes_max: bytes(random, 64),
+        do_view_change_bytes_max: if random.strikes(16_384) { 1 } else { bytes(random, 64) },
         start_view_bytes_max: bytes(random, 64),
         transfer_bytes_max: 4 * bytes(random, 64),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),

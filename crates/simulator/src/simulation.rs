@@ -12,7 +12,7 @@ use viewstamped_protocol::{
 use crate::checkers::{Checked, Violation, hold};
 use crate::clients::Actor;
 use crate::cluster::{Cluster, ClusterSetup, Restart};
-use crate::coverage::{Coverage, Mark};
+use crate::coverage::{Blow, Coverage, Mark, Role};
 use crate::faults::Fault;
 use crate::history::History;
 use crate::machine::{Clock, Machine, Trap};
@@ -281,6 +281,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
+        self.note_role(place);
         self.set_timer(place);
         Ok(())
     }
@@ -395,6 +396,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn stop(&mut self, place: usize, mark: Mark) {
         self.crashes += 1;
         self.coverage.hit(mark);
+        self.coverage.struck(Blow::Crash, self.role(place));
         if !self.cluster.is_founded() {
             self.coverage.hit(Mark::CrashStarting);
         }
@@ -407,6 +409,28 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.trace.line(self.now, || format!("r{place} crashes"));
         self.cluster.crash(place, kept);
         self.machines[place].clear();
+        self.note_role(place);
+    }
+
+    /// What a machine is doing.
+    pub(crate) fn role(&self, place: usize) -> Role {
+        let Some(seen) = self.cluster.checkers().seen(place) else { return Role::Down };
+        match seen.status {
+            StatusName::Starting => Role::Starting,
+            StatusName::Normal if self.cluster.configuration().primary(seen.view) == seen.id => Role::Primary,
+            StatusName::Normal => Role::Backup,
+            StatusName::ViewChange => Role::ViewChange,
+            StatusName::Recovering => Role::Recovering,
+        }
+    }
+
+    /// Counts a change of what a machine is doing.
+    fn note_role(&mut self, place: usize) {
+        let (before, now) = (self.machines[place].role, self.role(place));
+        if before != now {
+            self.machines[place].role = now;
+            self.coverage.changed(before, now);
+        }
     }
 
     /// Checks all answers against the service's meaning, once the run is over.
