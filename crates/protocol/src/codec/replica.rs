@@ -151,6 +151,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             put_founders(out, &m.founders);
         }
         Body::StaleIncarnation(m) => {
+            out.put_u64_le(m.node.0);
             out.put_u64_le(m.known.0);
             out.put_u128_le(m.nonce.0);
         }
@@ -268,6 +269,7 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             founders: founders(reader)?,
         }),
         Kind::StaleIncarnation => Body::StaleIncarnation(StaleIncarnation {
+            node: NodeId(reader.u64("node")?),
             known: Incarnation(reader.number("incarnation known")?),
             nonce: nonce(reader)?,
         }),

@@ -172,7 +172,7 @@ pub struct Vote {
 pub struct StartViewChange {
     /// The view to be started.
     pub candidate: ViewNumber,
-    /// Who wants it, as far as the sender knows. At most one vote a member.
+    /// Who wants it, as far as the sender knows; if confirmed, whom it has heard in this view change. At most one a member.
     pub votes: Vec<Vote>,
     /// Whether a quorum of votes was seen: everyone then joins the view change.
     pub confirmed: bool,
@@ -362,10 +362,12 @@ pub struct KnownIncarnation {
     pub founders: Vec<Founder>,
 }
 
-/// A message of an older incarnation of the receiver was dropped.
+/// A message of an older incarnation of `node` was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StaleIncarnation {
-    /// The incarnation the sender knows.
+    /// Who sent it. Named, because it forgets everything: whoever else reads this must not.
+    pub node: NodeId,
+    /// The incarnation of it that the sender knows.
     pub known: Incarnation,
     /// The nonce of the RECOVERY that announced it, 0 when the sender never saw that RECOVERY.
     pub nonce: Nonce,

@@ -47,7 +47,7 @@ impl fmt::Display for Message {
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
             Body::AlsoRecovering(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
-            Body::StaleIncarnation(m) => write!(f, " {}", m.known),
+            Body::StaleIncarnation(m) => write!(f, " {} {}", m.node, m.known),
             Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
             Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),

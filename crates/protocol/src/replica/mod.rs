@@ -14,6 +14,7 @@ mod normal;
 mod plausible;
 mod prediction;
 mod primary;
+mod reach;
 mod recovery;
 mod requests;
 mod staged;

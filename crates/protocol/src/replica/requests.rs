@@ -5,7 +5,7 @@ use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
-use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason, RequestId};
+use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, NotServingReason, RefusedReason, RequestId};
 use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber};
 use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
@@ -76,7 +76,13 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
+    /// that there is another (V8).
     fn busy(&mut self, message: &FromClient, reason: BusyReason) {
+        if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
+            let reason = NotServingReason::ViewChange;
+            return self.reply(message.client, ClientReply::NotServing { reason });
+        }
         let (slot, number) = match &message.body {
             ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
             ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::io::StatusName;
 use super::prediction::PreSteps;
+use super::reach::Reach;
 use super::staged::Staged;
 use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
@@ -102,6 +103,8 @@ pub(super) struct ViewChange {
     pub timeout_at: Time,
     /// How far the new primary has said it has the log.
     pub pending: Option<OpNumber>,
+    /// Who was heard, and whom they hear.
+    pub reach: Reach,
 }
 
 /// The log of a new view while the new primary completes it (5.3).

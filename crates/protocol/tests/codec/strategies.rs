@@ -232,7 +232,8 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {
             Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders })
         }),
-        (incarnation(), nonce()).prop_map(|(known, nonce)| Body::StaleIncarnation(StaleIncarnation { known, nonce })),
+        (node(), incarnation(), nonce())
+            .prop_map(|(node, known, nonce)| { Body::StaleIncarnation(StaleIncarnation { node, known, nonce }) }),
         (any::<u128>(), founders())
             .prop_map(|(instance, heard)| Body::Bootstrap(Bootstrap { instance: InstanceId(instance), heard })),
         founders().prop_map(|founders| Body::Founded(Founded { founders })),

@@ -69,7 +69,7 @@ fn messages(n: u64) -> Vec<Body> {
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
         Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),
         Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
-        Body::StaleIncarnation(StaleIncarnation { known: incarnation, nonce: Nonce(1) }),
+        Body::StaleIncarnation(StaleIncarnation { node: NodeId(0), known: incarnation, nonce: Nonce(1) }),
         Body::Bootstrap(Bootstrap { instance: InstanceId(0), heard: Vec::new() }),
         Body::Founded(Founded { founders: Vec::new() }),
         Body::GetConfiguration,
