@@ -1,6 +1,5 @@
 //! The replica's thread: from the boot decision to the last turn.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use viewstamped_protocol::codec::{Limits, Purpose};
+use viewstamped_protocol::service::panic_message;
 use viewstamped_protocol::{Incarnation, Replica, Service, Setup};
 
 use super::clock::Clock;
@@ -59,7 +59,7 @@ pub(crate) fn run<S: Service + 'static>(start: Start, service: S) -> Result<(), 
             Err(_) => Ok(()),
         }
     }));
-    let end = end.unwrap_or_else(|panic| Err(NodeError::Panicked { message: words(&*panic) }));
+    let end = end.unwrap_or_else(|panic| Err(NodeError::Panicked { message: panic_message(&*panic) }));
     if let Err(error) = &end {
         tracing::error!(%error, "replica stopped");
     }
@@ -175,10 +175,4 @@ impl Group {
             .map(|member| MemberStatus { id: member.id.0, address: member.address.clone(), connected: false })
             .collect()
     }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }
