@@ -18,6 +18,7 @@ mod cluster;
 mod coverage;
 mod delivery;
 mod dimension;
+mod drawing;
 mod faults;
 mod filter;
 pub mod history;
@@ -38,16 +39,17 @@ mod trace;
 pub mod trial;
 mod workload;
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use viewstamped_protocol::Time;
+use viewstamped_protocol::service::panic_message;
 
 pub use checkers::Violation;
 pub use cluster::Restart;
 pub use coverage::Coverage;
 pub use dimension::{DIMENSIONS, Dimension, Rate, UnknownDimension};
+pub use drawing::DrawingMap;
 pub use filter::{Filter, UnknownFilter, percent};
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
@@ -152,10 +154,4 @@ fn report<W: Workload>(
         coverage: simulation.map_or_else(Coverage::default, |simulation| simulation.coverage.clone()),
         failure,
     }
-}
-
-/// What a panic said.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").to_owned()
 }

@@ -45,6 +45,8 @@ kinds! {
     GetConfiguration = "GETCONFIGURATION",
     ConfigurationInfo = "CONFIGURATION",
     ViewHint = "VIEWHINT",
+    Predict = "PREDICT",
+    PredictOk = "PREDICTOK",
     StartViewPending = "SVPENDING",
 }
 
@@ -89,6 +91,8 @@ impl Kind {
             Body::GetConfiguration => Self::GetConfiguration,
             Body::ConfigurationInfo(_) => Self::ConfigurationInfo,
             Body::ViewHint => Self::ViewHint,
+            Body::Predict(_) => Self::Predict,
+            Body::PredictOk(_) => Self::PredictOk,
             Body::StartViewPending(_) => Self::StartViewPending,
         }
     }

@@ -346,6 +346,8 @@ fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
         start_view_bytes_max: bytes(random, 64),
         transfer_bytes_max: 4 * bytes(random, 64),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),
+        predict_timeout: Duration::from_millis(random.magnitude(1, 500)),
+        pre_steps_max: usize::try_from(random.magnitude(1, 64)).expect("few"),
         ..defaults
     }
 }
