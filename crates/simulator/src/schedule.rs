@@ -16,7 +16,6 @@ impl Key {
         Self(u128::from(time.0) << 64 | u128::from(sequence) << 32 | u128::from(slot))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the time")]
     fn time(self) -> Time {
         Time((self.0 >> 64) as u64)
     }
