@@ -9,7 +9,7 @@ use super::status::{Peer, Primary, Status};
 use crate::client_table::InFlight;
 use crate::log::{Entry, Request};
 use crate::message::{Body, Commit, Header, Prepare};
-use crate::numbers::{Ballot, NodeId, OpNumber, Time, Viewstamp};
+use crate::numbers::{Ballot, ChainHash, NodeId, OpNumber, Time, Viewstamp};
 use crate::service::Service;
 
 impl<S: Service> Replica<S> {
@@ -112,7 +112,9 @@ impl<S: Service> Replica<S> {
     }
 
     /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
-    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber) -> Result<(), Ignored> {
+    ///
+    /// What is held under the number has to be what was sent: after a restart, or at the beginning of a cluster, it may not be.
+    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber, head: ChainHash) -> Result<(), Ignored> {
         if header.view > self.view {
             self.heard_started(header);
             return Err(Ignored::LaterView);
@@ -122,8 +124,8 @@ impl<S: Service> Replica<S> {
         }
         let now = self.now.monotonic;
         let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        if op > self.log.op() {
-            return Err(Ignored::Malformed);
+        if !self.log.matches(op, head) {
+            return Err(Ignored::OtherLog);
         }
         let peer = primary.peers.get_mut(&header.from).expect("admitted members only");
         peer.heard_at = now;
@@ -155,7 +157,7 @@ impl<S: Service> Replica<S> {
         let bytes: usize = committed.map(Entry::size).sum();
         primary.pipeline_bytes -= bytes;
         self.commit = commit;
-        self.failed_view_changes = 0;
+        self.progress_made();
     }
 
     pub(super) fn tick_primary(&mut self) {

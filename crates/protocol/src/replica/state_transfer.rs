@@ -125,6 +125,7 @@ impl<S: Service> Replica<S> {
         if Some(staged.op()) == before {
             return Err(Ignored::Duplicate);
         }
+        self.extend_view_change();
         self.send_get_state();
         Ok(())
     }

@@ -95,6 +95,8 @@ pub(super) struct ViewChange {
     pub retry_at: Time,
     /// When to vote for the next view.
     pub timeout_at: Time,
+    /// How far the new primary has said it has the log.
+    pub pending: Option<OpNumber>,
 }
 
 /// The log of a new view while the new primary completes it (5.3).
@@ -113,6 +115,8 @@ pub(super) struct Building {
     pub suffix: Staged,
     /// What was fetched so far, from the own commit-number upwards.
     pub fetched: Staged,
+    /// When to tell the others how far that is.
+    pub tell_at: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

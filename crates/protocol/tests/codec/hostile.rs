@@ -239,7 +239,7 @@ fn more_entries_than_the_frame_has_bytes_for_are_refused_before_making_room() {
 
 #[test]
 fn nobody_can_make_a_counter_overflow() {
-    let frame = message(Body::PrepareOk(PrepareOk { op: OpNumber(1) }));
+    let frame = message(Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(5) }));
     let found = NUMBER_MAX + 1;
     let error = tampered(&frame, 0, &found.to_le_bytes());
     assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREPAREOK", field: "op-number", found });

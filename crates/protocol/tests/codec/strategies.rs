@@ -184,12 +184,13 @@ fn normal_body() -> impl Strategy<Value = Body> {
             entries: run.entries,
             commit,
         })),
-        op().prop_map(|op| Body::PrepareOk(PrepareOk { op })),
+        (op(), hash()).prop_map(|(op, head)| Body::PrepareOk(PrepareOk { op, head })),
+        (op(), op()).prop_map(|(op, of)| Body::StartViewPending(StartViewPending { op, of })),
         (op(), op(), number(), number()).prop_map(|(commit, op, sequence, sent_at)| {
             Body::Commit(Commit { commit, op, sequence, sent_at: Time(sent_at) })
         }),
-        (number(), number(), op(), op()).prop_map(|(sequence, sent_at, op, executed)| {
-            Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, executed })
+        (number(), number(), op(), hash(), op()).prop_map(|(sequence, sent_at, op, head, executed)| {
+            Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, head, executed })
         }),
         (view(), op(), op(), hash(), any::<u32>()).prop_map(|(target, from, head_op, head, bytes_max)| {
             Body::GetState(GetState { target, from, head_op, head, bytes_max })

@@ -38,9 +38,10 @@ fn messages(n: u64) -> Vec<Body> {
     vec![
         Body::Prepare(Prepare { previous, entries: entries.clone(), commit: op }),
         Body::Prepare(Prepare { previous, entries: Vec::new(), commit: op }),
-        Body::PrepareOk(PrepareOk { op }),
+        Body::PrepareOk(PrepareOk { op, head: ChainHash(0) }),
+        Body::StartViewPending(StartViewPending { op, of: op }),
         Body::Commit(Commit { commit: op, op, sequence: n, sent_at: Time(n) }),
-        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, executed: op }),
+        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, head: ChainHash(0), executed: op }),
         Body::StartViewChange(StartViewChange { candidate: view, votes, confirmed: false }),
         Body::StartViewChange(StartViewChange { candidate: view, votes: Vec::new(), confirmed: true }),
         Body::DoViewChange(do_view_change(ViewNumber(0))),
