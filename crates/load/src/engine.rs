@@ -188,7 +188,7 @@ mod tests {
             key_size: 64,
             value_size: 8,
             keyspace: 100,
-            timeline: true,
+            has_timeline: true,
             system_calls: false,
         }
     }
@@ -206,6 +206,9 @@ mod tests {
         assert_eq!((report.operations, report.errors, report.latency_us.p50 > 0.0), (200, 0, true));
         assert!((0..2).all(|connection| connections.borrow().contains(&connection)));
         assert_eq!(report.lateness_us, None);
+        let text = serde_json::to_string(&report).unwrap();
+        let read: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!((read.plan, read.timeline.len()), (report.plan, report.timeline.len()), "no field hides another");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Plan {
     /// Different keys.
     pub keyspace: u64,
     /// Whether the report has a timeline.
-    pub timeline: bool,
+    pub has_timeline: bool,
     /// Whether the system calls of the servers are counted, for a second after the measurement.
     pub system_calls: bool,
 }
@@ -87,7 +87,7 @@ mod tests {
                 key_size: 64,
                 value_size: 128,
                 keyspace: 10,
-                timeline: true,
+                has_timeline: true,
                 system_calls: false,
             };
             let text = serde_json::to_string(&plan).unwrap();

@@ -60,7 +60,7 @@ impl Recorder {
             is_stopped: false,
             latencies_ns: histogram(),
             lateness_ns: histogram(),
-            timeline: plan.timeline.then(|| Timeline::new(plan.duration_ms.map(Duration::from_millis))),
+            timeline: plan.has_timeline.then(|| Timeline::new(plan.duration_ms.map(Duration::from_millis))),
             operations: 0,
             errors: 0,
             first_error: None,
@@ -196,7 +196,7 @@ mod tests {
             key_size: 64,
             value_size: 128,
             keyspace: 3,
-            timeline: false,
+            has_timeline: false,
             system_calls: false,
         })
     }

@@ -87,7 +87,7 @@ mod tests {
             key_size: 64,
             value_size: 128,
             keyspace: 3,
-            timeline: false,
+            has_timeline: false,
             system_calls: false,
         }
     }

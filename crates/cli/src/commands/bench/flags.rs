@@ -158,7 +158,7 @@ impl LoadFlags {
             key_size: self.key_size,
             value_size: self.value_size,
             keyspace: self.keyspace,
-            timeline: self.plot.is_some(),
+            has_timeline: self.plot.is_some(),
             system_calls: !self.no_syscalls,
         })
     }

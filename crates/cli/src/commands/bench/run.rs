@@ -106,7 +106,7 @@ async fn other_build(program: &Path, plan: &Plan, flags: &LoadFlags) -> Result<R
     let mut command = Command::new(program);
     command.args(["bench", "mixed", "-o", "json", "--replicas", &replicas]);
     command.args(arguments(plan)).arg("--request-timeout").arg(flags.client.request_timeout.to_string());
-    if plan.timeline {
+    if plan.has_timeline {
         // Only a run that is drawn has a timeline.
         command.args(["--plot", "/dev/null"]);
     }

@@ -276,7 +276,7 @@ pub(super) mod tests {
             key_size: 64,
             value_size: 128,
             keyspace: 10,
-            timeline: false,
+            has_timeline: false,
             system_calls: false,
         };
         let report = Report {
