@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::formatting;
 use crate::group::{Directory, Group, Replica, wait_until_ready};
 use crate::health::{Verdict, judge};
 use crate::human::Span;
@@ -76,15 +77,38 @@ impl OwnGroup {
     }
 }
 
-/// Ports that nobody uses: the system hands them out, all at once, so that no two are the same.
+/// Where ports are looked for: below those that the system gives to connections, any of which it could give away between the
+/// moment in which a port is found and the moment in which a server listens there.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+/// How often that is tried. Only a machine with hardly any free port needs more.
+const ATTEMPTS: u32 = 1_000;
+
+/// Ports that nobody uses, two for each server.
 pub(super) fn free_ports(pairs: u16) -> Result<Vec<(u16, u16)>, Failure> {
-    let failed = |error| Failure::new("there are no free ports on 127.0.0.1", error, "");
-    let listeners: Vec<TcpListener> =
-        (0..2 * pairs).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().map_err(failed)?;
-    let ports: Vec<u16> = listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    Ok(ports.chunks(2).map(|pair| (pair[0], pair[1])).collect())
+    let wanted = 2 * pairs;
+    for _ in 0..ATTEMPTS {
+        let span = u128::from(PORTS.end - PORTS.start - wanted);
+        let first = PORTS.start + u16::try_from(formatting::random()? % span).expect("below 20,000");
+        let mut ports = first..first + wanted;
+        if ports.clone().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return Ok(std::iter::from_fn(|| ports.next().zip(ports.next())).collect());
+        }
+    }
+    let why = format!("no {wanted} ports in a row are free between {} and {}", PORTS.start, PORTS.end);
+    Err(Failure::new("there are no free ports on 127.0.0.1", why, "stop what uses them (`ss -ltn` shows them)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_server_has_two_ports_of_its_own() {
+        let ports = free_ports(31).unwrap();
+        let distinct: BTreeSet<u16> = ports.iter().flat_map(|(client, peer)| [*client, *peer]).collect();
+        assert_eq!((ports.len(), distinct.len()), (31, 62));
+        assert!(distinct.iter().all(|port| PORTS.contains(port)));
+    }
 }

@@ -71,18 +71,20 @@ struct Figures {
     p99_us: Option<f64>,
     p99_9_us: Option<f64>,
     cpu_seconds_per_100k: Option<f64>,
+    client_cpu_seconds_per_100k: Option<f64>,
     context_switches: Option<f64>,
     system_calls: Option<f64>,
     resident_mib: Option<f64>,
 }
 
 /// The headings of [`Figures::all`], and how many digits each has behind the point.
-const HEADINGS: [(&str, usize); 8] = [
+const HEADINGS: [(&str, usize); 9] = [
     ("operations/s", 0),
     ("p50 us", 0),
     ("p99 us", 0),
     ("p99.9 us", 0),
     ("CPU s/100k", 2),
+    ("client CPU", 2),
     ("switches/op", 2),
     ("syscalls/op", 2),
     ("MiB", 0),
@@ -102,34 +104,46 @@ impl Figures {
             p99_us: Some(report.latency_us.p99),
             p99_9_us: Some(report.latency_us.p99_9),
             cpu_seconds_per_100k: servers.map(|servers| servers.cpu_seconds_per_100k),
+            client_cpu_seconds_per_100k: Some(report.client_cpu_seconds_per_100k),
             context_switches: servers.map(|servers| servers.context_switches_per_operation),
             system_calls: calls,
             resident_mib: servers.map(|servers| servers.resident_max_mib),
         }
     }
 
-    fn all(&self) -> [Option<f64>; 8] {
+    fn all(&self) -> [Option<f64>; 9] {
         [
             self.throughput,
             self.p50_us,
             self.p99_us,
             self.p99_9_us,
             self.cpu_seconds_per_100k,
+            self.client_cpu_seconds_per_100k,
             self.context_switches,
             self.system_calls,
             self.resident_mib,
         ]
     }
 
-    fn from_all(all: [Option<f64>; 8]) -> Self {
-        let [throughput, p50_us, p99_us, p99_9_us, cpu_seconds_per_100k, context_switches, system_calls, resident_mib] =
-            all;
+    fn from_all(all: [Option<f64>; 9]) -> Self {
+        let [
+            throughput,
+            p50_us,
+            p99_us,
+            p99_9_us,
+            cpu_seconds_per_100k,
+            client_cpu_seconds_per_100k,
+            context_switches,
+            system_calls,
+            resident_mib,
+        ] = all;
         Self {
             throughput,
             p50_us,
             p99_us,
             p99_9_us,
             cpu_seconds_per_100k,
+            client_cpu_seconds_per_100k,
             context_switches,
             system_calls,
             resident_mib,
@@ -138,7 +152,7 @@ impl Figures {
 
     /// The median of each figure over the runs that have it.
     fn medians(runs: &[&Run]) -> Self {
-        let all: Vec<[Option<f64>; 8]> = runs.iter().map(|run| Self::of(run).all()).collect();
+        let all: Vec<[Option<f64>; 9]> = runs.iter().map(|run| Self::of(run).all()).collect();
         Self::from_all(std::array::from_fn(|place| {
             let numbers: Vec<f64> = all.iter().filter_map(|figures| figures[place]).collect();
             (!numbers.is_empty()).then(|| median(numbers))
@@ -216,8 +230,8 @@ pub(super) fn several(what: &str, runs: &[Run]) -> Result<(), Failure> {
     let plan = &runs[0].report.plan;
     let count = runs.len() / loads(runs).len() / systems(runs).len();
     output::line(format_args!(
-        "{what}: {}-byte keys, {}-byte values, {} keys; medians of {count} runs; figures of the servers are over all of them,\n\
-         MiB are those of the largest",
+        "{what}: {}-byte keys, {}-byte values, {} keys; medians of {count} runs; CPU s/100k, switches and syscalls are\n\
+         those of all servers together, MiB of the largest",
         plan.key_size, plan.value_size, plan.keyspace
     ))?;
     let mut places: Vec<(&str, usize, &str)> =
@@ -227,18 +241,8 @@ pub(super) fn several(what: &str, runs: &[Run]) -> Result<(), Failure> {
     for (system, replicas, durability) in places {
         output::line(format_args!("  {system}: {replicas} replicas, a commit waits for: {durability}"))?;
     }
-    let mut table = Table::new([
-        "load",
-        "system",
-        HEADINGS[0].0,
-        HEADINGS[1].0,
-        HEADINGS[2].0,
-        HEADINGS[3].0,
-        HEADINGS[4].0,
-        HEADINGS[5].0,
-        HEADINGS[6].0,
-        HEADINGS[7].0,
-    ]);
+    let figures = HEADINGS.map(|(name, _)| name);
+    let mut table = Table::new(["load", "system"].into_iter().chain(figures));
     for summary in summaries(runs) {
         let load = summary.load.to_string();
         for (system, figures) in &summary.medians {
