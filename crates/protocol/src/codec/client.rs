@@ -26,6 +26,7 @@ const NO_SUCH_SLOT: u8 = 3;
 const REPLY_LOST: u8 = 4;
 const TOO_LARGE: u8 = 5;
 const INVALID: u8 = 6;
+const PANICKED: u8 = 7;
 
 const STARTING: u8 = 1;
 const RECOVERING: u8 = 2;
@@ -69,7 +70,7 @@ pub(super) fn decode_from_client(
         _ => {
             debug_assert_eq!(kind, Kind::Request);
             let (session, slot, number) = request_name(reader)?;
-            ClientRequest::Operation { session, slot, number, payload: reader.shared_rest() }
+            ClientRequest::Operation { session, slot, number, payload: reader.kept_rest() }
         }
     };
     let Envelope { cluster, epoch, sender, .. } = *envelope;
@@ -143,6 +144,7 @@ fn encode_refused_reason(reason: &RefusedReason, out: &mut BytesMut) {
         RefusedReason::DifferentOperation => out.put_u8(DIFFERENT_OPERATION),
         RefusedReason::NoSuchSlot => out.put_u8(NO_SUCH_SLOT),
         RefusedReason::ReplyLost => out.put_u8(REPLY_LOST),
+        RefusedReason::Panicked => out.put_u8(PANICKED),
         RefusedReason::TooLarge(max) => {
             out.put_u8(TOO_LARGE);
             out.put_u32_le(*max);
@@ -178,7 +180,7 @@ pub(super) fn decode_to_client(
             debug_assert_eq!(kind, Kind::Reply);
             let (session, slot, number) = request_name(reader)?;
             let op = OpNumber(reader.number("op-number")?);
-            ClientReply::Reply { session, slot, number, op, result: reader.shared_rest() }
+            ClientReply::Reply { session, slot, number, op, result: reader.kept_rest() }
         }
     };
     Ok(ToClient { header, client, body })
@@ -212,6 +214,7 @@ fn decode_refused_reason(reader: &mut Reader<'_>) -> Result<RefusedReason, Decod
         DIFFERENT_OPERATION => RefusedReason::DifferentOperation,
         NO_SUCH_SLOT => RefusedReason::NoSuchSlot,
         REPLY_LOST => RefusedReason::ReplyLost,
+        PANICKED => RefusedReason::Panicked,
         TOO_LARGE => RefusedReason::TooLarge(reader.u32("largest operation")?),
         INVALID => RefusedReason::Invalid(reader.text("bytes of reason", REASON_BYTES_MAX)?),
         found => return Err(reader.choice("reason", found)),

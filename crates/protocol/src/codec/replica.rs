@@ -71,8 +71,11 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
         }
         Body::DoViewChange(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
         Body::StartView(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
-        Body::NewState(NewState { content: StateContent::Entries { after, previous, entries }, .. })
-        | Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::NewState(m) => match &m.content {
+            StateContent::Entries { after, previous, entries } => Some(Run::after(*after, *previous, entries)),
+            StateContent::NeedCheckpoint { .. } => None,
+        },
         _ => None,
     }
 }
@@ -172,10 +175,7 @@ fn encode_recovery_response(m: &RecoveryResponse, out: &mut BytesMut) {
 }
 
 fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
-    let ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max } = m.options;
-    for option in [sessions_max, slots_max, reply_bytes_max, operation_bytes_max] {
-        out.put_u32_le(option);
-    }
+    m.options.to_array().into_iter().for_each(|option| out.put_u32_le(option));
     out.put_u64_le(m.configuration.epoch().0);
     put_count(out, m.configuration.len());
     for member in m.configuration.members() {
@@ -219,11 +219,11 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Commit => Body::Commit(decode_commit(reader)?),
         Kind::CommitAck => Body::CommitAck(decode_commit_ack(reader)?),
         Kind::StartViewChange => Body::StartViewChange(decode_start_view_change(reader)?),
-        Kind::DoViewChange => Body::DoViewChange(decode_do_view_change(reader)?),
-        Kind::StartView => Body::StartView(decode_start_view(reader)?),
+        Kind::DoViewChange => Body::DoViewChange(Box::new(decode_do_view_change(reader)?)),
+        Kind::StartView => Body::StartView(Box::new(decode_start_view(reader)?)),
         Kind::StartViewPending => Body::StartViewPending(StartViewPending { op: op(reader)?, of: op(reader)? }),
         Kind::GetState => Body::GetState(decode_get_state(reader)?),
-        Kind::NewState => Body::NewState(decode_new_state(reader)?),
+        Kind::NewState => Body::NewState(Box::new(decode_new_state(reader)?)),
         Kind::GetLog => Body::GetLog(decode_get_log(reader)?),
         Kind::LogChunk => Body::LogChunk(decode_log_chunk(reader)?),
         Kind::Recovery => Body::Recovery(Recovery {
@@ -231,7 +231,7 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             attempt: reader.u32("attempt")?,
             checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
         }),
-        Kind::RecoveryResponse => Body::RecoveryResponse(decode_recovery_response(reader)?),
+        Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
             Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
         }
@@ -367,12 +367,11 @@ fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse,
 }
 
 fn decode_configuration_info(reader: &mut Reader<'_>) -> Result<ConfigurationInfo, DecodeError> {
-    let options = ClusterOptions {
-        sessions_max: reader.u32("sessions_max")?,
-        slots_max: reader.u32("slots_max")?,
-        reply_bytes_max: reader.u32("reply_bytes_max")?,
-        operation_bytes_max: reader.u32("operation_bytes_max")?,
-    };
+    let mut options = [0; ClusterOptions::COUNT];
+    for option in &mut options {
+        *option = reader.u32("cluster option")?;
+    }
+    let options = ClusterOptions::from_array(options);
     let epoch = EpochNumber(reader.number("epoch of the configuration")?);
     let count = reader.count("members", MEMBERS_MAX, 8 + 1 + 4)?;
     let members = (0..count).map(|_| decode_member(reader)).collect::<Result<_, _>>()?;

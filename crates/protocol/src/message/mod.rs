@@ -54,15 +54,15 @@ pub enum Body {
     /// 4.2 step 1.
     StartViewChange(StartViewChange),
     /// 4.2 step 2.
-    DoViewChange(DoViewChange),
+    DoViewChange(Box<DoViewChange>),
     /// 4.2 step 3.
-    StartView(StartView),
+    StartView(Box<StartView>),
     /// The new primary completes the log of its view, and gets on with it.
     StartViewPending(StartViewPending),
     /// 5.2.
     GetState(GetState),
     /// 5.2.
-    NewState(NewState),
+    NewState(Box<NewState>),
     /// 5.3: the new primary "can ask for more information".
     GetLog(GetLog),
     /// Answers GETLOG.
@@ -70,7 +70,7 @@ pub enum Body {
     /// 4.3 step 1.
     Recovery(Recovery),
     /// 4.3 step 2.
-    RecoveryResponse(RecoveryResponse),
+    RecoveryResponse(Box<RecoveryResponse>),
     /// A node without a surviving counter asks which incarnations of it are known.
     GetIncarnation(GetIncarnation),
     /// Answers GETINCARNATION.

@@ -19,12 +19,9 @@ use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Time, View
 use crate::options::Options;
 use crate::service::Service;
 
-/// The longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(1);
-
 /// How long to wait before try number `retries`.
 pub(super) fn retry_delay(options: &Options, retries: u32) -> Duration {
-    options.recovery_retry.saturating_mul(1 << retries.saturating_sub(1).min(8)).min(RETRY_MAX)
+    options.recovery_retry.saturating_mul(1 << retries.saturating_sub(1).min(16)).min(options.recovery_retry_max)
 }
 
 impl<S: Service> Replica<S> {
@@ -149,7 +146,7 @@ impl<S: Service> Replica<S> {
         let mut crash_vector = self.crash_vector.clone();
         crash_vector.raise(self.id, self.incarnation);
         let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
-        self.send(header.from, Body::RecoveryResponse(response));
+        self.send(header.from, Body::RecoveryResponse(Box::new(response)));
         // C10: the first RECOVERY of a new life is proof of a crash. A copy of it may be late, and its sender well again.
         if is_news {
             self.note_gone(header.from);
@@ -222,7 +219,7 @@ impl<S: Service> Replica<S> {
         if *nonce != m.nonce || !answers_this_life {
             return Err(Ignored::Unasked);
         }
-        let message = Message { header, body: Body::RecoveryResponse(m) };
+        let message = Message { header, body: Body::RecoveryResponse(Box::new(m)) };
         match responses.get(&header.from) {
             Some(known) if freshness(known) > freshness(&message) => return Err(Ignored::Duplicate),
             _ => responses.insert(header.from, message),
@@ -262,7 +259,7 @@ impl<S: Service> Replica<S> {
     ) -> Result<(), Ignored> {
         let before = self.staged_op();
         self.stage(after, previous, entries)?;
-        let retry_at = self.now.monotonic.after(RETRY_MAX);
+        let retry_at = self.now.monotonic.after(self.options.recovery_retry_max);
         if let Status::Recovering(recovering) = &mut self.status {
             // The log arrives: the answers need not be asked for again.
             recovering.retry_at = retry_at;

@@ -47,7 +47,7 @@ impl<S: Service> Replica<S> {
         let after = OpNumber(self.log.op().0 - suffix.len() as u64);
         let mut crash_vector = self.crash_vector.clone();
         crash_vector.raise(self.id, self.incarnation);
-        let body = Body::DoViewChange(DoViewChange {
+        let body = Body::DoViewChange(Box::new(DoViewChange {
             log_view: self.log_view,
             op: self.log.op(),
             commit: self.commit,
@@ -56,7 +56,7 @@ impl<S: Service> Replica<S> {
             previous: self.log.hash_at(after).expect("within the log"),
             suffix,
             crash_vector,
-        });
+        }));
         let primary = self.primary_of(self.view);
         if primary == self.id {
             let message = Message { header: self.header(), body };
@@ -85,7 +85,9 @@ impl<S: Service> Replica<S> {
             self.enter_view_change(header.view);
         }
         match &self.status {
-            Status::ViewChange(_) => self.keep_do_view_change(Message { header, body: Body::DoViewChange(body) }),
+            Status::ViewChange(_) => {
+                self.keep_do_view_change(Message { header, body: Body::DoViewChange(Box::new(body)) })
+            }
             Status::Primary(_) => self.send_start_view(header.from),
             _ => return Err(Ignored::WrongStatus),
         }
@@ -116,14 +118,14 @@ impl<S: Service> Replica<S> {
     pub(super) fn start_view_above(&self, floor: OpNumber) -> Body {
         let suffix = self.log.suffix(floor.max(self.log.base()), self.options.start_view_bytes_max);
         let after = OpNumber(self.log.op().0 - suffix.len() as u64);
-        Body::StartView(StartView {
+        Body::StartView(Box::new(StartView {
             op: self.log.op(),
             commit: self.commit,
             base: self.log.base(),
             head: self.log.head_hash(),
             previous: self.log.hash_at(after).expect("within the log"),
             suffix,
-        })
+        }))
     }
 
     /// STARTVIEW for one that missed it.

@@ -138,7 +138,7 @@ fn view_change_body() -> impl Strategy<Value = Body> {
             Body::StartViewChange(StartViewChange { candidate, votes, confirmed })
         }),
         (view(), op(), op(), hash(), run(0), crash_vector()).prop_map(
-            |(log_view, commit, base, head, run, crash_vector)| Body::DoViewChange(DoViewChange {
+            |(log_view, commit, base, head, run, crash_vector)| Body::DoViewChange(Box::new(DoViewChange {
                 log_view,
                 op: run.end(),
                 commit,
@@ -147,16 +147,16 @@ fn view_change_body() -> impl Strategy<Value = Body> {
                 previous: run.previous,
                 suffix: run.entries,
                 crash_vector,
-            })
+            }))
         ),
-        (op(), op(), hash(), run(0)).prop_map(|(commit, base, head, run)| Body::StartView(StartView {
+        (op(), op(), hash(), run(0)).prop_map(|(commit, base, head, run)| Body::StartView(Box::new(StartView {
             op: run.end(),
             commit,
             base,
             head: run.head(head),
             previous: run.previous,
             suffix: run.entries,
-        })),
+        }))),
         (view(), op(), op(), any::<u32>()).prop_map(|(log_view, first, last, bytes_max)| Body::GetLog(GetLog {
             log_view,
             first,
@@ -195,16 +195,18 @@ fn normal_body() -> impl Strategy<Value = Body> {
         (view(), op(), op(), hash(), any::<u32>()).prop_map(|(target, from, head_op, head, bytes_max)| {
             Body::GetState(GetState { target, from, head_op, head, bytes_max })
         }),
-        (content, op(), op()).prop_map(|(content, op, commit)| Body::NewState(NewState { content, op, commit })),
+        (content, op(), op()).prop_map(|(content, op, commit)| Body::NewState(Box::new(NewState {
+            content,
+            op,
+            commit
+        }))),
     ]
 }
 
 fn recovery_body() -> impl Strategy<Value = Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
-    let options = any::<[u32; 4]>().prop_map(|[sessions_max, slots_max, reply_bytes_max, operation_bytes_max]| {
-        ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max }
-    });
+    let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
     prop_oneof![
         (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
             nonce,
@@ -213,7 +215,7 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         })),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
-            Body::RecoveryResponse(RecoveryResponse { nonce, crash_vector, primary })
+            Body::RecoveryResponse(Box::new(RecoveryResponse { nonce, crash_vector, primary }))
         }),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::GetIncarnation(GetIncarnation { nonce, attempt })),
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {
@@ -245,6 +247,7 @@ fn refused_reason() -> impl Strategy<Value = RefusedReason> {
         Just(RefusedReason::DifferentOperation),
         Just(RefusedReason::NoSuchSlot),
         Just(RefusedReason::ReplyLost),
+        Just(RefusedReason::Panicked),
         any::<u32>().prop_map(RefusedReason::TooLarge),
         ".{0,20}".prop_map(RefusedReason::Invalid),
     ]
