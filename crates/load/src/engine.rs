@@ -150,6 +150,7 @@ mod tests {
     use std::pin::Pin;
 
     use super::*;
+    use crate::plan::tests::small;
 
     /// Answers at once, and fails every read.
     #[derive(Default)]
@@ -178,19 +179,7 @@ mod tests {
     }
 
     fn plan(arrivals: Arrivals, reads_percent: u32) -> Plan {
-        Plan {
-            arrivals,
-            connections: 2,
-            reads_percent,
-            duration_ms: None,
-            count: Some(200),
-            warmup_ms: 0,
-            key_size: 64,
-            value_size: 8,
-            keyspace: 100,
-            has_timeline: true,
-            system_calls: false,
-        }
+        Plan { reads_percent, count: Some(200), keyspace: 100, ..small(arrivals) }
     }
 
     fn run_now(plan: &Plan, target: Instantly) -> Report {

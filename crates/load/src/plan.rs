@@ -71,25 +71,30 @@ impl std::fmt::Display for Arrivals {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A small plan for tests, which change what they are about.
+    pub(crate) fn small(arrivals: Arrivals) -> Plan {
+        Plan {
+            arrivals,
+            connections: 2,
+            reads_percent: 0,
+            duration_ms: None,
+            count: None,
+            warmup_ms: 0,
+            key_size: 64,
+            value_size: 128,
+            keyspace: 3,
+            has_timeline: true,
+            system_calls: false,
+        }
+    }
 
     #[test]
     fn plan_reads_back_from_json_in_both_loops() {
         for arrivals in [Arrivals::Closed { clients: 3, pipeline: 2 }, Arrivals::Open { rate: 500 }] {
-            let plan = Plan {
-                arrivals,
-                connections: 2,
-                reads_percent: 50,
-                duration_ms: None,
-                count: Some(7),
-                warmup_ms: 1,
-                key_size: 64,
-                value_size: 128,
-                keyspace: 10,
-                has_timeline: true,
-                system_calls: false,
-            };
+            let plan = Plan { count: Some(7), ..small(arrivals) };
             let text = serde_json::to_string(&plan).unwrap();
             assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan, "{text}");
         }

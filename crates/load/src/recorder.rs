@@ -183,22 +183,11 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::tests::small;
     use crate::schedule::Schedule;
 
     fn recorder(arrivals: Arrivals, count: Option<u64>) -> Recorder {
-        Recorder::new(&Plan {
-            arrivals,
-            connections: 1,
-            reads_percent: 0,
-            duration_ms: Some(1_000),
-            count,
-            warmup_ms: 0,
-            key_size: 64,
-            value_size: 128,
-            keyspace: 3,
-            has_timeline: false,
-            system_calls: false,
-        })
+        Recorder::new(&Plan { count, ..small(arrivals) })
     }
 
     const CLOSED: Arrivals = Arrivals::Closed { clients: 1, pipeline: 1 };

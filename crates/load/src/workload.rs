@@ -75,21 +75,10 @@ mod tests {
 
     use super::*;
     use crate::plan::Arrivals;
+    use crate::plan::tests::small;
 
     fn plan(reads_percent: u32) -> Plan {
-        Plan {
-            arrivals: Arrivals::Closed { clients: 1, pipeline: 1 },
-            connections: 1,
-            reads_percent,
-            duration_ms: None,
-            count: Some(1),
-            warmup_ms: 0,
-            key_size: 64,
-            value_size: 128,
-            keyspace: 3,
-            has_timeline: false,
-            system_calls: false,
-        }
+        Plan { reads_percent, ..small(Arrivals::Closed { clients: 1, pipeline: 1 }) }
     }
 
     #[test]

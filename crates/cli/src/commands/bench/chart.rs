@@ -3,7 +3,7 @@
 use viewstamped_load::Slice;
 
 use super::run::Run;
-use super::show::{loads, systems};
+use super::summary::{loads, systems};
 use crate::chart::{Axis, Chart, Panel, Series};
 
 pub(super) fn chart(what: &str, runs: &[Run]) -> Chart {
@@ -69,7 +69,7 @@ fn over_throughput(runs: &[Run]) -> Vec<Panel> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::show::tests::run;
+    use super::super::summary::tests::run;
     use super::*;
 
     #[test]

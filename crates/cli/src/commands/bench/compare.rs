@@ -4,6 +4,7 @@ use super::chart;
 use super::flags::LoadFlags;
 use super::run::{self, Run};
 use super::show;
+use super::summary::Document;
 use crate::failure::{EXIT_NO, Failure, Outcome};
 use crate::output::{self, OutputFormat};
 
@@ -21,7 +22,7 @@ pub(super) async fn run(what: &str, reads_percent: u32, flags: LoadFlags) -> Out
         (OutputFormat::Table, [only]) => show::one(what, only)?,
         (OutputFormat::Table, _) => show::several(what, &runs)?,
         (OutputFormat::Json, [only]) => output::json(only)?,
-        (OutputFormat::Json, _) => output::json(&show::Document::new(&runs))?,
+        (OutputFormat::Json, _) => output::json(&Document::new(&runs))?,
     }
     let errors: u64 = runs.iter().map(|run| run.report.errors).sum();
     Ok(if errors == 0 { 0 } else { EXIT_NO })

@@ -106,13 +106,21 @@ impl Etcd {
     }
 }
 
+/// How long nodes that are killed may take to be gone. The kernel needs some milliseconds.
+const GONE_TIMEOUT: Duration = Duration::from_secs(5);
+const GONE_INTERVAL: Duration = Duration::from_millis(5);
+
 impl Drop for Etcd {
     fn drop(&mut self) {
         for node in &mut self.nodes {
             // It may have ended by itself; then there is nothing to kill.
             let _ = node.start_kill();
         }
-        // A node that is just being killed may still write there; what it leaves is left.
+        // What they use is free for the next run, and nothing is written any more, only when they are gone.
+        let deadline = Instant::now() + GONE_TIMEOUT;
+        while self.nodes.iter_mut().any(|node| matches!(node.try_wait(), Ok(None))) && Instant::now() < deadline {
+            std::thread::sleep(GONE_INTERVAL);
+        }
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -9,6 +9,7 @@ mod own;
 mod rival;
 mod run;
 mod show;
+mod summary;
 mod target;
 
 use clap::{Args, Subcommand};
