@@ -31,6 +31,10 @@ pub(crate) struct Axis {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
+    /// Lines that belong together have one colour: a number, from 0.
+    pub(crate) colour: usize,
+    /// Tells two lines of one colour apart.
+    pub(crate) is_dashed: bool,
     pub(crate) points: Vec<(f64, Option<f64>)>,
     /// What to write at each point; none for a line without marks.
     pub(crate) labels: Vec<String>,
@@ -105,18 +109,12 @@ impl Panel {
         let y = Scale::new(&self.y, points().filter_map(|(_, y)| *y), bottom, top + ABOVE);
         self.draw_axes(&x, &y, out);
         for (place, series) in self.series.iter().enumerate() {
-            let colour = COLOURS[place % COLOURS.len()];
-            series.draw(&x, &y, colour, out);
+            series.draw(&x, &y, out);
             #[expect(clippy::cast_precision_loss, reason = "a few lines")]
             let legend = top + ABOVE + 8.0 + 18.0 * place as f64;
             let left = WIDTH - RIGHT + 14.0;
-            line(
-                out,
-                &format!(
-                    r#"<line x1="{left}" y1="{legend}" x2="{}" y2="{legend}" stroke="{colour}" stroke-width="2"/>"#,
-                    left + 18.0
-                ),
-            );
+            let (right, stroke) = (left + 18.0, series.stroke());
+            line(out, &format!(r#"<line x1="{left}" y1="{legend}" x2="{right}" y2="{legend}" {stroke}/>"#));
             line(out, &text(left + 24.0, legend + 4.0, "", &series.name));
         }
     }
@@ -143,7 +141,16 @@ impl Panel {
 }
 
 impl Series {
-    fn draw(&self, x: &Scale, y: &Scale, colour: &str, out: &mut String) {
+    fn colour(&self) -> &'static str {
+        COLOURS[self.colour % COLOURS.len()]
+    }
+
+    fn stroke(&self) -> String {
+        let dashes = if self.is_dashed { r#" stroke-dasharray="6 3""# } else { "" };
+        format!(r#"stroke="{}" stroke-width="1.8"{dashes}"#, self.colour())
+    }
+
+    fn draw(&self, x: &Scale, y: &Scale, out: &mut String) {
         let mut path = String::new();
         let mut is_broken = true;
         for (place, (at, value)) in self.points.iter().enumerate() {
@@ -156,12 +163,11 @@ impl Series {
             write!(path, "{command}{at:.1} {value:.1} ").expect("a string takes everything");
             is_broken = false;
             if let Some(label) = self.labels.get(place) {
-                line(out, &format!(r#"<circle cx="{at:.1}" cy="{value:.1}" r="3.5" fill="{colour}"/>"#));
+                line(out, &format!(r#"<circle cx="{at:.1}" cy="{value:.1}" r="3.5" fill="{}"/>"#, self.colour()));
                 line(out, &text(at + 6.0, value - 6.0, r##"font-size="10" fill="#555555""##, label));
             }
         }
-        let path = path.trim_end();
-        line(out, &format!(r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>"#));
+        line(out, &format!(r#"<path d="{}" fill="none" {}/>"#, path.trim_end(), self.stroke()));
     }
 }
 
@@ -242,7 +248,7 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<(f64, Option<f64>)>, labels: Vec<String>) -> Chart {
-        let series = vec![Series { name: "a < b & c".to_owned(), points, labels }];
+        let series = vec![Series { name: "a < b & c".to_owned(), colour: 7, is_dashed: true, points, labels }];
         let panel = Panel { x: Axis::linear("seconds"), y: Axis::logarithmic("latency in microseconds"), series };
         Chart { title: "put".to_owned(), panels: vec![panel] }
     }
@@ -257,7 +263,11 @@ mod tests {
             assert!(is_whole, "{tag}");
         }
         assert!(svg.contains("a &lt; b &amp; c") && svg.contains("latency in microseconds"), "{svg}");
-        assert_eq!(svg.matches("<circle").count(), 2);
+        assert_eq!(
+            (svg.matches("<circle").count(), svg.matches("stroke-dasharray").count()),
+            (2, 2),
+            "line and legend"
+        );
     }
 
     #[test]

@@ -16,20 +16,41 @@ pub(super) fn chart(what: &str, runs: &[Run]) -> Chart {
     }
 }
 
+/// The two latencies drawn of every system.
+#[derive(Clone, Copy)]
+enum Percentile {
+    P50,
+    P99,
+}
+
+/// A line of a system: its colour, and dashed where the percentile is the higher one.
+fn series(place: usize, system: &str, percentile: Option<Percentile>) -> Series {
+    let suffix = match percentile {
+        None => "",
+        Some(Percentile::P50) => " p50",
+        Some(Percentile::P99) => " p99",
+    };
+    Series {
+        name: format!("{system}{suffix}"),
+        colour: place,
+        is_dashed: matches!(percentile, Some(Percentile::P99)),
+        points: Vec::new(),
+        labels: Vec::new(),
+    }
+}
+
 /// Of several rounds the last one is drawn.
 fn over_time(runs: &[Run]) -> Vec<Panel> {
-    let last = |system: &&str| runs.iter().rfind(|run| run.system == *system).expect("its name is from there");
-    let last: Vec<&Run> = systems(runs).iter().map(last).collect();
-    let series = |run: &Run, suffix: &str, value: fn(&Slice) -> Option<f64>| Series {
-        name: format!("{}{suffix}", run.system),
-        points: run.report.timeline.iter().map(|slice| (slice.second, value(slice))).collect(),
-        labels: Vec::new(),
-    };
-    let throughput = last.iter().map(|run| series(run, "", |slice| Some(slice.throughput))).collect();
-    let latency = last
-        .iter()
-        .flat_map(|run| [series(run, " p50", |slice| slice.p50_us), series(run, " p99", |slice| slice.p99_us)])
-        .collect();
+    let (mut throughput, mut latency) = (Vec::new(), Vec::new());
+    for (place, system) in systems(runs).into_iter().enumerate() {
+        let last = runs.iter().rfind(|run| run.system == system).expect("its name is from there");
+        let points = |value: fn(&Slice) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
+            last.report.timeline.iter().map(|slice| (slice.second, value(slice))).collect()
+        };
+        throughput.push(Series { points: points(|slice| Some(slice.throughput)), ..series(place, system, None) });
+        latency.push(Series { points: points(|slice| slice.p50_us), ..series(place, system, Some(Percentile::P50)) });
+        latency.push(Series { points: points(|slice| slice.p99_us), ..series(place, system, Some(Percentile::P99)) });
+    }
     let time = || Axis::linear("seconds from the start of the measurement");
     vec![
         Panel { x: time(), y: Axis::linear("operations per second"), series: throughput },
@@ -46,23 +67,19 @@ fn over_throughput(runs: &[Run]) -> Vec<Panel> {
         of.sort_by_key(|run| run.report.throughput);
         of[of.len() / 2]
     };
-    let series = |system: &str, suffix: &str, value: fn(&Run) -> f64| Series {
-        name: format!("{system}{suffix}"),
-        points: loads(runs)
-            .into_iter()
-            .map(|load| median(system, load))
-            .map(|run| (run.report.throughput as f64, Some(value(run))))
-            .collect(),
-        labels: loads(runs).iter().map(ToString::to_string).collect(),
-    };
-    let all = systems(runs)
-        .into_iter()
-        .flat_map(|system| {
-            let p50 = series(system, " p50", |run| run.report.latency_us.p50);
-            let p99 = series(system, " p99", |run| run.report.latency_us.p99);
-            [p50, p99]
-        })
-        .collect();
+    let mut all = Vec::new();
+    for (place, system) in systems(runs).into_iter().enumerate() {
+        for percentile in [Percentile::P50, Percentile::P99] {
+            let point = |run: &Run| {
+                let latency = &run.report.latency_us;
+                let value = if matches!(percentile, Percentile::P50) { latency.p50 } else { latency.p99 };
+                (run.report.throughput as f64, Some(value))
+            };
+            let points = loads(runs).into_iter().map(|load| point(median(system, load))).collect();
+            let labels = loads(runs).iter().map(ToString::to_string).collect();
+            all.push(Series { points, labels, ..series(place, system, Some(percentile)) });
+        }
+    }
     let (x, y) = (Axis::logarithmic("operations per second"), Axis::logarithmic("latency in microseconds"));
     vec![Panel { x, y, series: all }]
 }
