@@ -11,7 +11,7 @@ use super::Replica;
 use super::io::Ignored;
 use super::status::Status;
 use crate::log::ENTRY_OVERHEAD_BYTES;
-use crate::message::{Body, BusyReason, ClientReply, Header, Predict, PredictOk, RequestId};
+use crate::message::{Body, BusyReason, Header, Predict, PredictOk, RequestId};
 use crate::numbers::{ClientId, NodeId, RequestNumber, SessionNumber, Slot, Time};
 use crate::options::Options;
 use crate::service::{Contributions, PREDICTED_BYTES_MAX, Service};
@@ -70,7 +70,10 @@ impl PreSteps {
 
     /// Forgets the pre-step of the slot, if there is one.
     pub(super) fn give_up(&mut self, client: ClientId, slot: Slot) {
-        if let Some(pending) = self.remove((client, slot)) {
+        // Of most services nothing is ever pending.
+        if !self.pending.is_empty()
+            && let Some(pending) = self.remove((client, slot))
+        {
             self.ready.retain(|key| *key != pending.key());
         }
     }
@@ -139,11 +142,6 @@ impl<S: Service> Replica<S> {
         self.ask_backups(key);
     }
 
-    fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        let (slot, number) = (Some(request.slot), request.number);
-        self.reply(request.client, ClientReply::Busy { slot, number, reason });
-    }
-
     /// Sends PREDICT to those who have not answered; a primary that has fallen silent sends nothing (V8).
     fn ask_backups(&mut self, key: Key) {
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
@@ -169,10 +167,7 @@ impl<S: Service> Replica<S> {
         if self.validate(&payload).is_err() {
             return Err(Ignored::Malformed);
         }
-        let Ok(value) = self.predict(&payload) else { return Err(Ignored::Malformed) };
-        if value.len() > PREDICTED_BYTES_MAX {
-            return Err(Ignored::NoRoom);
-        }
+        let Ok(value) = self.predict(&payload) else { return Err(Ignored::NotPredicted) };
         self.send(header.from, Body::PredictOk(Box::new(PredictOk { request, value })));
         Ok(())
     }
@@ -250,7 +245,7 @@ impl<S: Service> Replica<S> {
         let values: Vec<Bytes> = values.into_values().collect();
         let contributions = Contributions { values: &values, wanted: self.configuration.threshold() + 1 };
         let value = self.executor.up_call(|service, _| service.combine(&payload, contributions));
-        match self.unless_panicked(value) {
+        match self.usable(value) {
             Ok(value) => self.order(request, value, payload),
             Err(reason) => self.refuse(request, reason),
         }

@@ -147,8 +147,7 @@ impl<S: Service> Replica<S> {
             _ => {}
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+            return self.put_off(request, BusyReason::LogFull);
         }
         match self.foresee(&payload) {
             Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
@@ -176,6 +175,11 @@ impl<S: Service> Replica<S> {
         false
     }
 
+    pub(super) fn put_off(&mut self, request: RequestId, reason: BusyReason) {
+        let RequestId { client, slot, number, .. } = request;
+        self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+    }
+
     pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
         let RequestId { client, session, slot, number } = request;
         self.reply(client, ClientReply::Refused { session, slot, number, reason });
@@ -185,18 +189,24 @@ impl<S: Service> Replica<S> {
     pub(super) fn predict(&mut self, payload: &[u8]) -> Result<Bytes, RefusedReason> {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
         let predicted = self.executor.up_call(|service, _| service.predict(payload, wall, seed));
-        self.unless_panicked(predicted)
+        self.usable(predicted)
+    }
+
+    /// What the service predicts, unless it panicked, or made it longer than a frame has room for.
+    pub(super) fn usable(&mut self, predicted: Result<Bytes, String>) -> Result<Bytes, RefusedReason> {
+        let predicted = self.unless_panicked(predicted)?;
+        if predicted.len() <= PREDICTED_BYTES_MAX {
+            return Ok(predicted);
+        }
+        let bytes = predicted.len();
+        let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+        Err(RefusedReason::Invalid(reason))
     }
 
     /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
     /// longer waits for it, and may not find it behind this one.
     pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
         let RequestId { client, session, slot, number } = request;
-        if predicted.len() > PREDICTED_BYTES_MAX {
-            let bytes = predicted.len();
-            let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
-            return self.refuse(request, RefusedReason::Invalid(reason));
-        }
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });
