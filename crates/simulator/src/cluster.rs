@@ -176,11 +176,23 @@ impl<S: Service + Clone> Cluster<S> {
             let calls = node.calls.borrow();
             self.checkers.stepped(place, boot, &self.nodes, &calls)?;
         }
+        self.check_sessions(place)?;
         let node = &mut self.nodes[place];
         node.calls.borrow_mut().clear();
         if node.is_faulty && self.checkers.seen(place).is_some_and(|seen| seen.status == StatusName::Normal) {
             node.is_faulty = false;
             self.recoveries += 1;
+        }
+        Ok(())
+    }
+
+    /// I-BOUND: there are no more sessions than allowed. Looked at when the replica has executed something.
+    fn check_sessions(&self, place: usize) -> Checked {
+        let node = &self.nodes[place];
+        let (sessions_max, replica) = (u64::from(self.cluster_options.sessions_max), node.replica.as_ref());
+        if !node.calls.borrow().is_empty() {
+            let sessions = replica.map_or(0, |replica| replica.report().sessions);
+            hold!("I-BOUND", sessions <= sessions_max, "{} keeps {sessions} sessions of {sessions_max}", node.id);
         }
         Ok(())
     }

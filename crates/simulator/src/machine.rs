@@ -2,6 +2,7 @@
 
 use viewstamped_protocol::{Input, Now, Time, Timestamp};
 
+use crate::coverage::Role;
 use crate::message_kind::Kind;
 
 /// The wall clock when a run begins, in nanoseconds since 1970.
@@ -68,16 +69,26 @@ pub(crate) struct Machine {
     /// When the replica is woken next, in the simulation's time.
     pub(crate) timer: Option<Time>,
     pub(crate) trap: Option<Trap>,
+    /// What it was doing when that was counted last.
+    pub(crate) role: Role,
 }
 
 impl Machine {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, inbox: Vec::new(), turn_scheduled: false, is_paused: false, timer: None, trap: None }
+        Self {
+            clock,
+            inbox: Vec::new(),
+            turn_scheduled: false,
+            is_paused: false,
+            timer: None,
+            trap: None,
+            role: Role::Down,
+        }
     }
 
     /// Forgets what a process forgets when it dies.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.clock);
+        *self = Self { role: self.role, ..Self::new(self.clock) };
     }
 }
 

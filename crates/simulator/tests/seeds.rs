@@ -47,10 +47,11 @@ fn a_few_seeds_hit_most_marks() {
         assert_eq!(outcome.failure, None, "seed {seed}");
         coverage.merge(&outcome.coverage);
     }
-    let missed: Vec<String> = coverage.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
-    assert!(missed.len() <= 10, "not hit: {missed:?}");
-    assert!(
-        !missed.iter().any(|name| name == "DoViewChange delivered" || name == "restart wiped"),
-        "not hit: {missed:?}"
-    );
+    let (missed, marks) = (coverage.missed(), coverage.iter().count());
+    assert!(missed.len() <= marks / 3, "{} of {marks} not hit: {missed:?}", missed.len());
+    for crucial in
+        ["DOVIEWCHANGE reaches in a view change", "restart wiped", "backup to primary", "crash while recovering"]
+    {
+        assert!(!missed.iter().any(|name| name == crucial), "not hit: {missed:?}");
+    }
 }

@@ -33,6 +33,14 @@ pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Pr
         ghost.head()
     );
     hold!(
+        "I-ORDER",
+        probe.log.base() <= probe.executed,
+        "{} keeps its log from {} on only, and has executed no further than {}",
+        id,
+        probe.log.base(),
+        probe.executed
+    );
+    hold!(
         NAME,
         probe.executed <= probe.commit,
         "{id} executed {}, but only {} is committed",
