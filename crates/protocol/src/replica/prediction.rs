@@ -11,7 +11,7 @@ use super::Replica;
 use super::io::Ignored;
 use super::status::Status;
 use crate::log::ENTRY_OVERHEAD_BYTES;
-use crate::message::{Body, BusyReason, ClientReply, Header, Predict, PredictOk, RequestId};
+use crate::message::{Body, BusyReason, Header, Predict, PredictOk, RequestId};
 use crate::numbers::{ClientId, NodeId, RequestNumber, SessionNumber, Slot, Time};
 use crate::options::Options;
 use crate::service::{Contributions, PREDICTED_BYTES_MAX, Service};
@@ -140,8 +140,7 @@ impl<S: Service> Replica<S> {
     }
 
     fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        let (slot, number) = (Some(request.slot), request.number);
-        self.reply(request.client, ClientReply::Busy { slot, number, reason });
+        self.reply_busy(request.client, Some(request.slot), request.number, reason);
     }
 
     /// Sends PREDICT to those who have not answered; a primary that has fallen silent sends nothing (V8).
