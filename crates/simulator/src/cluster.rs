@@ -266,9 +266,7 @@ impl<S: Service + Clone> Cluster<S> {
     pub(crate) fn primary(&self) -> Option<usize> {
         (0..self.nodes.len())
             .filter_map(|place| self.checkers.seen(place).map(|seen| (place, seen)))
-            .filter(|(place, seen)| {
-                seen.status == StatusName::Normal && self.configuration.primary(seen.view) == self.nodes[*place].id
-            })
+            .filter(|(_, seen)| seen.status == StatusName::Normal && seen.leads)
             .max_by_key(|(_, seen)| seen.view)
             .map(|(place, _)| place)
     }

@@ -212,12 +212,14 @@ impl<'a, W: Workload> Simulation<'a, W> {
             return Ok(());
         }
         let machine = &mut self.machines[place];
+        if self.scenario.turn_time.is_zero() && !machine.is_paused {
+            let now = machine.clock.now(self.now);
+            self.cluster.handle(place, now, input)?;
+            return self.drain(place);
+        }
         machine.inbox.push(input);
         if machine.is_paused || machine.turn_scheduled {
             return Ok(());
-        }
-        if self.scenario.turn_time.is_zero() {
-            return self.turn(place);
         }
         machine.turn_scheduled = true;
         let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.turn_time);
@@ -227,31 +229,37 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     /// The replica handles what has gathered, a few inputs at a time.
     pub(crate) fn turn(&mut self, place: usize) -> Checked {
-        let inbox = std::mem::take(&mut self.machines[place].inbox);
+        let mut inbox = std::mem::take(&mut self.machines[place].inbox);
         if inbox.len() > 1 {
             self.coverage.hit(Mark::Turn);
         }
         let boot = self.cluster.boots(place);
         let mut left = 0;
-        for input in inbox {
+        let mut is_drained = false;
+        for input in inbox.drain(..) {
             if !self.cluster.is_up(place) || self.cluster.boots(place) != boot {
                 return Ok(());
             }
             self.cluster.handle(place, self.machines[place].clock.now(self.now), input)?;
-            if left == 0 {
+            is_drained = left == 0;
+            if is_drained {
                 left = self.dice.replicas.below(8);
                 self.drain(place)?;
             } else {
                 left -= 1;
             }
         }
-        self.drain(place)
+        if self.machines[place].inbox.is_empty() {
+            // The room is used again.
+            self.machines[place].inbox = inbox;
+        }
+        if is_drained { Ok(()) } else { self.drain(place) }
     }
 
     /// Performs what the replica wants done, unless it crashes in the middle.
     pub(crate) fn drain(&mut self, place: usize) -> Checked {
         let has_promised = self.machines[place].trap == Some(Trap::Promised)
-            && self.cluster.probe(place).is_some_and(|probe| probe.status == StatusName::ViewChange);
+            && self.cluster.checkers().seen(place).is_some_and(|seen| seen.status == StatusName::ViewChange);
         self.network.set_late(has_promised);
         let result = self.drain_outputs(place);
         self.network.set_late(false);
@@ -276,9 +284,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 return Ok(());
             }
         }
-        if let Some(probe) = self.cluster.probe(place) {
-            let words =
-                [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
+        if let Some(seen) = self.cluster.checkers().seen(place) {
+            let words = [seen.view.0 ^ seen.log_view.0.rotate_left(32), seen.op.0 ^ seen.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
         self.note_role(place);
@@ -329,7 +336,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 hold!("L-RECOVER", false, "r{place} takes the group's memory for lost because {recovering:?} recover");
             }
             ReplicaEvent::ServicePanicked { op, message } => {
-                hold!("PANIC", false, "the service of r{place} panicked at {op:?}: {message}");
+                hold!("I-NOPANIC", false, "the service of r{place} panicked at {op:?}: {message}");
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
@@ -420,7 +427,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         let Some(seen) = self.cluster.checkers().seen(place) else { return Role::Down };
         match seen.status {
             StatusName::Starting => Role::Starting,
-            StatusName::Normal if self.cluster.configuration().primary(seen.view) == seen.id => Role::Primary,
+            StatusName::Normal if seen.leads => Role::Primary,
             StatusName::Normal => Role::Backup,
             StatusName::ViewChange => Role::ViewChange,
             StatusName::Recovering => Role::Recovering,

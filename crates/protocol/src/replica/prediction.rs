@@ -70,7 +70,10 @@ impl PreSteps {
 
     /// Forgets the pre-step of the slot, if there is one.
     pub(super) fn give_up(&mut self, client: ClientId, slot: Slot) {
-        if let Some(pending) = self.remove((client, slot)) {
+        // Of most services nothing is ever pending.
+        if !self.pending.is_empty()
+            && let Some(pending) = self.remove((client, slot))
+        {
             self.ready.retain(|key| *key != pending.key());
         }
     }
@@ -139,10 +142,6 @@ impl<S: Service> Replica<S> {
         self.ask_backups(key);
     }
 
-    fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        self.reply_busy(request.client, Some(request.slot), request.number, reason);
-    }
-
     /// Sends PREDICT to those who have not answered; a primary that has fallen silent sends nothing (V8).
     fn ask_backups(&mut self, key: Key) {
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
@@ -168,10 +167,7 @@ impl<S: Service> Replica<S> {
         if self.validate(&payload).is_err() {
             return Err(Ignored::Malformed);
         }
-        let Ok(value) = self.predict(&payload) else { return Err(Ignored::Malformed) };
-        if value.len() > PREDICTED_BYTES_MAX {
-            return Err(Ignored::NoRoom);
-        }
+        let Ok(value) = self.predict(&payload) else { return Err(Ignored::NotPredicted) };
         self.send(header.from, Body::PredictOk(Box::new(PredictOk { request, value })));
         Ok(())
     }
@@ -249,7 +245,7 @@ impl<S: Service> Replica<S> {
         let values: Vec<Bytes> = values.into_values().collect();
         let contributions = Contributions { values: &values, wanted: self.configuration.threshold() + 1 };
         let value = self.executor.up_call(|service, _| service.combine(&payload, contributions));
-        match self.unless_panicked(value) {
+        match self.usable(value) {
             Ok(value) => self.order(request, value, payload),
             Err(reason) => self.refuse(request, reason),
         }

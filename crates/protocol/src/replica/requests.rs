@@ -86,13 +86,7 @@ impl<S: Service> Replica<S> {
 
     /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
     /// that there is another (V8).
-    pub(super) fn reply_busy(
-        &mut self,
-        client: ClientId,
-        slot: Option<Slot>,
-        number: RequestNumber,
-        reason: BusyReason,
-    ) {
+    fn reply_busy(&mut self, client: ClientId, slot: Option<Slot>, number: RequestNumber, reason: BusyReason) {
         let reply = if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
             ClientReply::NotServing { reason: NotServingReason::ViewChange }
         } else {
@@ -157,7 +151,7 @@ impl<S: Service> Replica<S> {
             _ => {}
         }
         if !self.has_room_in_log() {
-            return self.reply_busy(client, Some(slot), number, BusyReason::LogFull);
+            return self.put_off(request, BusyReason::LogFull);
         }
         match self.foresee(&payload) {
             Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
@@ -185,6 +179,10 @@ impl<S: Service> Replica<S> {
         false
     }
 
+    pub(super) fn put_off(&mut self, request: RequestId, reason: BusyReason) {
+        self.reply_busy(request.client, Some(request.slot), request.number, reason);
+    }
+
     pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
         let RequestId { client, session, slot, number } = request;
         self.reply(client, ClientReply::Refused { session, slot, number, reason });
@@ -194,18 +192,24 @@ impl<S: Service> Replica<S> {
     pub(super) fn predict(&mut self, payload: &[u8]) -> Result<Bytes, RefusedReason> {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
         let predicted = self.executor.up_call(|service, _| service.predict(payload, wall, seed));
-        self.unless_panicked(predicted)
+        self.usable(predicted)
+    }
+
+    /// What the service predicts, unless it panicked, or made it longer than a frame has room for.
+    pub(super) fn usable(&mut self, predicted: Result<Bytes, String>) -> Result<Bytes, RefusedReason> {
+        let predicted = self.unless_panicked(predicted)?;
+        if predicted.len() <= PREDICTED_BYTES_MAX {
+            return Ok(predicted);
+        }
+        let bytes = predicted.len();
+        let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+        Err(RefusedReason::Invalid(reason))
     }
 
     /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
     /// longer waits for it, and may not find it behind this one.
     pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
         let RequestId { client, session, slot, number } = request;
-        if predicted.len() > PREDICTED_BYTES_MAX {
-            let bytes = predicted.len();
-            let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
-            return self.refuse(request, RefusedReason::Invalid(reason));
-        }
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });

@@ -78,10 +78,13 @@ pub(crate) struct Seen {
     pub(crate) head: ChainHash,
     pub(crate) commit: OpNumber,
     pub(crate) executed: OpNumber,
+    /// Whether it is the one to lead its view.
+    pub(crate) leads: bool,
 }
 
 impl Seen {
-    fn of(boot: u32, probe: &Probe<'_>) -> Self {
+    fn of(boot: u32, probe: &Probe<'_>, before: Option<&Self>, configuration: &Configuration) -> Self {
+        let known = before.filter(|before| before.view == probe.view).map(|before| before.leads);
         Self {
             boot,
             id: probe.id,
@@ -93,6 +96,7 @@ impl Seen {
             head: probe.log.head_hash(),
             commit: probe.commit,
             executed: probe.executed,
+            leads: known.unwrap_or_else(|| configuration.primary(probe.view) == probe.id),
         }
     }
 
@@ -157,14 +161,14 @@ impl Checkers {
     /// Checks everything about the replica at `place` after a step; `calls` are the up-calls it made.
     pub(crate) fn stepped(&mut self, place: usize, boot: u32, replicas: &dyn Replicas, calls: &[UpCall]) -> Checked {
         let probe = replicas.probe(place).expect("a replica that stepped is up");
-        let now = Seen::of(boot, &probe);
         let before = self.seen[place];
+        let now = Seen::of(boot, &probe, before.as_ref(), &self.configuration);
         if before == Some(now) && calls.is_empty() {
             return Ok(());
         }
         let committed_before = self.ghost.head();
         view_order::check(before.as_ref(), &now)?;
-        self.primary.check(&self.configuration, &probe)?;
+        self.primary.check(&now)?;
         if before.is_none_or(|before| before.head != now.head) {
             self.log_match.check(probe.id, probe.log)?;
         }
@@ -174,7 +178,7 @@ impl Checkers {
         self.promise.check_frozen(place, &now)?;
         self.limits.check(place, &probe)?;
         self.consistency.check(place, before.as_ref(), &now, &probe)?;
-        prefix::check(&self.configuration, &mut self.ghost, &probe)?;
+        prefix::check(&now, &mut self.ghost, &probe)?;
         self.quorum.check(&self.ghost, committed_before, place, &probe)?;
         self.execution.check(place, before.as_ref(), &now, calls, &mut self.ghost)?;
         self.recover.check(place, before.as_ref(), &now, &probe, &self.ghost)?;
