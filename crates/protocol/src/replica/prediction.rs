@@ -132,7 +132,7 @@ impl<S: Service> Replica<S> {
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(request.client, request.slot);
         if !primary.pre_steps.has_room_for(pre_step.bytes(), &self.options) {
-            return self.put_off(request, BusyReason::QueueFull);
+            return self.busy(request.client, Some((request.slot, request.number)), BusyReason::QueueFull);
         }
         let key = pre_step.key();
         primary.pre_steps.insert(pre_step);
@@ -240,7 +240,7 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            return self.put_off(request, BusyReason::LogFull);
+            return self.busy(request.client, Some((request.slot, request.number)), BusyReason::LogFull);
         }
         let values: Vec<Bytes> = values.into_values().collect();
         let contributions = Contributions { values: &values, wanted: self.configuration.threshold() + 1 };

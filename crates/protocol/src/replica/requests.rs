@@ -55,7 +55,11 @@ impl<S: Service> Replica<S> {
         let bytes = queued_bytes(&message);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         if primary.queue_bytes + bytes > self.options.queue_bytes_max {
-            return self.busy(&message, BusyReason::QueueFull);
+            let of = match message.body {
+                ClientRequest::Operation { slot, number, .. } => Some((slot, number)),
+                ClientRequest::Register { .. } | ClientRequest::Resume { .. } => None,
+            };
+            return self.busy(message.client, of, BusyReason::QueueFull);
         }
         primary.queue_bytes += bytes;
         primary.queue.push_back(message);
@@ -76,23 +80,15 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    fn busy(&mut self, message: &FromClient, reason: BusyReason) {
-        let (slot, number) = match &message.body {
-            ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
-            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
-        };
-        self.reply_busy(message.client, slot, number, reason);
-    }
-
-    /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
-    /// that there is another (V8).
-    fn reply_busy(&mut self, client: ClientId, slot: Option<Slot>, number: RequestNumber, reason: BusyReason) {
-        let reply = if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
-            ClientReply::NotServing { reason: NotServingReason::ViewChange }
-        } else {
-            ClientReply::Busy { slot, number, reason }
-        };
-        self.reply(client, reply);
+    /// Try again here, later; `of` is the slot and number of an operation. Not said by a primary that hears no quorum: its clients
+    /// would wait for it for ever, and never hear that there is another (V8).
+    pub(super) fn busy(&mut self, client: ClientId, of: Option<(Slot, RequestNumber)>, reason: BusyReason) {
+        if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
+            let reason = NotServingReason::ViewChange;
+            return self.reply(client, ClientReply::NotServing { reason });
+        }
+        let (slot, number) = (of.map(|(slot, _)| slot), of.map_or(RequestNumber::ZERO, |(_, number)| number));
+        self.reply(client, ClientReply::Busy { slot, number, reason });
     }
 
     fn admit_request(&mut self, message: FromClient) {
@@ -132,7 +128,7 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            return self.reply_busy(request.client(), None, RequestNumber::ZERO, BusyReason::LogFull);
+            return self.busy(request.client(), None, BusyReason::LogFull);
         }
         self.append(request);
     }
@@ -151,7 +147,7 @@ impl<S: Service> Replica<S> {
             _ => {}
         }
         if !self.has_room_in_log() {
-            return self.put_off(request, BusyReason::LogFull);
+            return self.busy(client, Some((slot, number)), BusyReason::LogFull);
         }
         match self.foresee(&payload) {
             Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
@@ -177,10 +173,6 @@ impl<S: Service> Replica<S> {
             Lookup::Unknown => {}
         }
         false
-    }
-
-    pub(super) fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        self.reply_busy(request.client, Some(request.slot), request.number, reason);
     }
 
     pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
