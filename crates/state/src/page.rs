@@ -44,7 +44,9 @@ impl Page {
     /// Whether both are one page in memory, or known to have one hash.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Leaf(a), Self::Leaf(b)) => Arc::ptr_eq(a, b) || (a.hash.get().is_some() && a.hash.get() == b.hash.get()),
+            (Self::Leaf(a), Self::Leaf(b)) => {
+                Arc::ptr_eq(a, b) || (a.hash.get().is_some() && a.hash.get() == b.hash.get())
+            }
             (Self::Interior(a), Self::Interior(b)) => {
                 Arc::ptr_eq(a, b) || (a.hash.get().is_some() && a.hash.get() == b.hash.get())
             }

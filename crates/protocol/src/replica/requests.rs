@@ -6,7 +6,7 @@ use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, NotServingReason, RefusedReason, RequestId};
-use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber};
+use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber, Slot};
 use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
 
@@ -76,18 +76,23 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
-    /// that there is another (V8).
     fn busy(&mut self, message: &FromClient, reason: BusyReason) {
-        if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
-            let reason = NotServingReason::ViewChange;
-            return self.reply(message.client, ClientReply::NotServing { reason });
-        }
         let (slot, number) = match &message.body {
             ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
             ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
         };
-        self.reply(message.client, ClientReply::Busy { slot, number, reason });
+        self.reply_busy(message.client, slot, number, reason);
+    }
+
+    /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
+    /// that there is another (V8).
+    fn reply_busy(&mut self, client: ClientId, slot: Option<Slot>, number: RequestNumber, reason: BusyReason) {
+        let reply = if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
+            ClientReply::NotServing { reason: NotServingReason::ViewChange }
+        } else {
+            ClientReply::Busy { slot, number, reason }
+        };
+        self.reply(client, reply);
     }
 
     fn admit_request(&mut self, message: FromClient) {
@@ -127,8 +132,7 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(request.client(), ClientReply::Busy { slot: None, number: RequestNumber::ZERO, reason });
+            return self.reply_busy(request.client(), None, RequestNumber::ZERO, BusyReason::LogFull);
         }
         self.append(request);
     }
@@ -176,8 +180,7 @@ impl<S: Service> Replica<S> {
     }
 
     pub(super) fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        let RequestId { client, slot, number, .. } = request;
-        self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+        self.reply_busy(request.client, Some(request.slot), request.number, reason);
     }
 
     pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
