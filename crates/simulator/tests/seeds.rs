@@ -39,6 +39,14 @@ fn seeds_of_every_group_size_are_clean_and_busy() {
     }
 }
 
+/// Also with what makes a replica slower or busier and does no harm (mutants/harmless): that must not be taken for a fault.
+#[test]
+fn seeds_are_clean() {
+    for seed in 1_000..1_060 {
+        assert_eq!(run(seed, &small()).failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_few_seeds_hit_most_marks() {
     let mut coverage = Coverage::default();

@@ -11,7 +11,7 @@ use super::Replica;
 use super::io::Ignored;
 use super::status::Status;
 use crate::log::ENTRY_OVERHEAD_BYTES;
-use crate::message::{Body, BusyReason, ClientReply, Header, Predict, PredictOk, RequestId};
+use crate::message::{Body, BusyReason, Header, Predict, PredictOk, RequestId};
 use crate::numbers::{ClientId, NodeId, RequestNumber, SessionNumber, Slot, Time};
 use crate::options::Options;
 use crate::service::{Contributions, PREDICTED_BYTES_MAX, Service};
@@ -70,7 +70,10 @@ impl PreSteps {
 
     /// Forgets the pre-step of the slot, if there is one.
     pub(super) fn give_up(&mut self, client: ClientId, slot: Slot) {
-        if let Some(pending) = self.remove((client, slot)) {
+        // Of most services nothing is ever pending.
+        if !self.pending.is_empty()
+            && let Some(pending) = self.remove((client, slot))
+        {
             self.ready.retain(|key| *key != pending.key());
         }
     }
@@ -129,7 +132,7 @@ impl<S: Service> Replica<S> {
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(request.client, request.slot);
         if !primary.pre_steps.has_room_for(pre_step.bytes(), &self.options) {
-            return self.put_off(request, BusyReason::QueueFull);
+            return self.busy(request.client, Some((request.slot, request.number)), BusyReason::QueueFull);
         }
         let key = pre_step.key();
         primary.pre_steps.insert(pre_step);
@@ -137,11 +140,6 @@ impl<S: Service> Replica<S> {
             return self.finish_pre_step(key);
         }
         self.ask_backups(key);
-    }
-
-    fn put_off(&mut self, request: RequestId, reason: BusyReason) {
-        let (slot, number) = (Some(request.slot), request.number);
-        self.reply(request.client, ClientReply::Busy { slot, number, reason });
     }
 
     /// Sends PREDICT to those who have not answered; a primary that has fallen silent sends nothing (V8).
@@ -169,10 +167,7 @@ impl<S: Service> Replica<S> {
         if self.validate(&payload).is_err() {
             return Err(Ignored::Malformed);
         }
-        let Ok(value) = self.predict(&payload) else { return Err(Ignored::Malformed) };
-        if value.len() > PREDICTED_BYTES_MAX {
-            return Err(Ignored::NoRoom);
-        }
+        let Ok(value) = self.predict(&payload) else { return Err(Ignored::NotPredicted) };
         self.send(header.from, Body::PredictOk(Box::new(PredictOk { request, value })));
         Ok(())
     }
@@ -245,12 +240,12 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            return self.put_off(request, BusyReason::LogFull);
+            return self.busy(request.client, Some((request.slot, request.number)), BusyReason::LogFull);
         }
         let values: Vec<Bytes> = values.into_values().collect();
         let contributions = Contributions { values: &values, wanted: self.configuration.threshold() + 1 };
         let value = self.executor.up_call(|service, _| service.combine(&payload, contributions));
-        match self.unless_panicked(value) {
+        match self.usable(value) {
             Ok(value) => self.order(request, value, payload),
             Err(reason) => self.refuse(request, reason),
         }

@@ -6,7 +6,7 @@ use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, NotServingReason, RefusedReason, RequestId};
-use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber};
+use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber, Slot};
 use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
 
@@ -55,7 +55,11 @@ impl<S: Service> Replica<S> {
         let bytes = queued_bytes(&message);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         if primary.queue_bytes + bytes > self.options.queue_bytes_max {
-            return self.busy(&message, BusyReason::QueueFull);
+            let of = match message.body {
+                ClientRequest::Operation { slot, number, .. } => Some((slot, number)),
+                ClientRequest::Register { .. } | ClientRequest::Resume { .. } => None,
+            };
+            return self.busy(message.client, of, BusyReason::QueueFull);
         }
         primary.queue_bytes += bytes;
         primary.queue.push_back(message);
@@ -76,18 +80,15 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// Try again here, later. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
-    /// that there is another (V8).
-    fn busy(&mut self, message: &FromClient, reason: BusyReason) {
+    /// Try again here, later; `of` is the slot and number of an operation. Not said by a primary that hears no quorum: its clients
+    /// would wait for it for ever, and never hear that there is another (V8).
+    pub(super) fn busy(&mut self, client: ClientId, of: Option<(Slot, RequestNumber)>, reason: BusyReason) {
         if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
             let reason = NotServingReason::ViewChange;
-            return self.reply(message.client, ClientReply::NotServing { reason });
+            return self.reply(client, ClientReply::NotServing { reason });
         }
-        let (slot, number) = match &message.body {
-            ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
-            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
-        };
-        self.reply(message.client, ClientReply::Busy { slot, number, reason });
+        let (slot, number) = (of.map(|(slot, _)| slot), of.map_or(RequestNumber::ZERO, |(_, number)| number));
+        self.reply(client, ClientReply::Busy { slot, number, reason });
     }
 
     fn admit_request(&mut self, message: FromClient) {
@@ -127,8 +128,7 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(request.client(), ClientReply::Busy { slot: None, number: RequestNumber::ZERO, reason });
+            return self.busy(request.client(), None, BusyReason::LogFull);
         }
         self.append(request);
     }
@@ -147,8 +147,7 @@ impl<S: Service> Replica<S> {
             _ => {}
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+            return self.busy(client, Some((slot, number)), BusyReason::LogFull);
         }
         match self.foresee(&payload) {
             Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
@@ -185,18 +184,24 @@ impl<S: Service> Replica<S> {
     pub(super) fn predict(&mut self, payload: &[u8]) -> Result<Bytes, RefusedReason> {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
         let predicted = self.executor.up_call(|service, _| service.predict(payload, wall, seed));
-        self.unless_panicked(predicted)
+        self.usable(predicted)
+    }
+
+    /// What the service predicts, unless it panicked, or made it longer than a frame has room for.
+    pub(super) fn usable(&mut self, predicted: Result<Bytes, String>) -> Result<Bytes, RefusedReason> {
+        let predicted = self.unless_panicked(predicted)?;
+        if predicted.len() <= PREDICTED_BYTES_MAX {
+            return Ok(predicted);
+        }
+        let bytes = predicted.len();
+        let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+        Err(RefusedReason::Invalid(reason))
     }
 
     /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
     /// longer waits for it, and may not find it behind this one.
     pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
         let RequestId { client, session, slot, number } = request;
-        if predicted.len() > PREDICTED_BYTES_MAX {
-            let bytes = predicted.len();
-            let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
-            return self.refuse(request, RefusedReason::Invalid(reason));
-        }
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });

@@ -1,23 +1,13 @@
-//! Non-deterministic operations, sentence by sentence (4.4; docs/deviations.md, N9).
+//! Non-deterministic operations, sentence by sentence (4.4; docs/deviations.md, N9). The schedules of N9 are in
+//! schedules/predictions.rs.
 //!
 //! `guess` has a value that the primary predicts, `draw` one to which f + 1 replicas contribute; `r0.1` is r0's first prediction.
 
-use crate::common::{CLIENT, CLUSTER, Group, ms};
+use crate::common::{CLIENT, CLUSTER, Group, ms, quiet, quiet_with};
 use bytes::Bytes;
 use viewstamped_protocol::log::{Entry, Request};
 use viewstamped_protocol::message::{Body, BusyReason, ClientReply, ClientRequest, PredictOk, RefusedReason};
 use viewstamped_protocol::*;
-
-fn quiet(size: u64) -> (Group, SessionNumber) {
-    quiet_with(size, Options::default())
-}
-
-fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
-    let (mut group, session) = Group::serving_with(size, options);
-    group.run_for(ms(100));
-    group.replies.clear();
-    (group, session)
-}
 
 /// A group whose primary has just asked the backups for their part in a draw.
 fn drawing(size: u64) -> (Group, SessionNumber) {
@@ -66,16 +56,6 @@ fn the_primary_predicts_the_value_and_every_replica_executes_it() {
     group.run_for(ms(100));
     assert_eq!(group.result().as_deref(), Some("guess(r0.1)"));
     assert!((0..3).all(|id| group.journal(id) == "guess(r0.1)"));
-}
-
-/// 4.4: "Or it can carry out a pre-step in the protocol in which it requests values from the backups". "There may need to be an
-/// up-call to obtain a predicted value from the application prior to running the protocol." N9: it has no op-number before.
-#[test]
-fn the_primary_asks_the_backups_before_it_orders_the_request() {
-    let (group, session) = drawing(3);
-    let asked: Vec<String> = (1..3).map(|id| format!("r0->r{id} PREDICT v0 {session}/0/s1")).collect();
-    assert_eq!(group.transcript(), asked);
-    assert_eq!(group.op(0), 1);
 }
 
 /// 4.4: "waits for f responses", from different backups. N9: fewer do not make a value before the deadline.
@@ -135,37 +115,6 @@ fn without_a_threshold_nobody_is_asked() {
     }
 }
 
-/// N9: the paper sets no deadline. A lost PREDICT or PREDICTOK is made good within it; only who has not answered is asked again.
-#[test]
-fn who_has_not_answered_is_asked_again() {
-    let (mut group, session) = drawing(5);
-    let first = answer(&mut group, 3);
-    group.input(0, Input::Message(first));
-    group.network.clear();
-    group.lose(|_, message| message.body.name() == "PREDICT");
-    group.run_for(group.options.predict_retry - ms(1));
-    group.heal();
-    group.now.monotonic = group.now.monotonic.after(ms(1));
-    group.input(0, Input::Tick);
-    let again: Vec<String> = [1, 2, 4].map(|id| format!("r0->r{id} PREDICT v0 {session}/0/s1")).into();
-    assert_eq!(under_way(&group, "PREDICT"), again);
-    group.settle();
-    assert_eq!(group.result().as_deref(), Some("draw(r0.1+r1.1+r3.1)"));
-}
-
-/// N9: after `predict_timeout` the values that are there must do, and the service is told that some are missing.
-#[test]
-fn at_the_deadline_the_values_that_are_there_must_do() {
-    let (mut group, _) = drawing(5);
-    group.lose(|to, message| message.body.name() == "PREDICT" && to != 4);
-    let timeout = group.options.predict_timeout;
-    group.run_for(timeout - ms(1));
-    assert_eq!(group.op(0), 1, "the deadline has not come");
-    group.run_for(ms(2));
-    assert_eq!(group.result().as_deref(), Some("draw(r0.1+r4.1...)"));
-    assert_eq!(under_way(&group, "PREDICT"), [""; 0]);
-}
-
 /// A primary that hears nobody has fallen silent (V8); it asks nobody, either, or it would be taken for a primary that works.
 #[test]
 fn a_silent_primary_asks_nobody() {
@@ -187,25 +136,6 @@ fn a_silent_primary_asks_nobody() {
     assert_eq!(asked.get(), 0);
 }
 
-/// N9: answers are told apart by view. One of view 0 says nothing in view 3, whose primary is r0 again, although the client asks
-/// for the same under the same number.
-#[test]
-fn an_answer_of_an_older_view_does_not_count() {
-    let (mut group, session) = drawing(3);
-    let old = answer(&mut group, 1);
-    group.network.clear();
-    group.enter_view_change(0, 3);
-    group.enter_view_change(2, 3);
-    group.deliver(2, 0, "DOVIEWCHANGE");
-    assert_eq!((group.view(0), group.status(0)), (3, StatusName::Normal));
-    group.submit(0, session, 1, "draw");
-    group.input(0, Input::Message(old));
-    assert_eq!((group.op(0), ignored(&group, 0, Ignored::OlderView)), (1, 1));
-    group.settle();
-    assert_eq!(group.op(0), 2);
-    assert_eq!(predicted_above(&group, 0, 1), ["r0.2+r1.2"], "not r1.1");
-}
-
 /// N9: answers are told apart by request: client, session, slot and number.
 #[test]
 fn an_answer_for_another_request_does_not_count() {
@@ -223,49 +153,6 @@ fn an_answer_for_another_request_does_not_count() {
     }
     group.input(0, Input::Message(Message { header, body: Body::PredictOk(right) }));
     assert_eq!(group.op(0), 2);
-}
-
-/// N9: what was being predicted is dropped with the view; the client tries again at the new primary, which asks anew.
-#[test]
-fn a_pre_step_ends_with_the_view() {
-    let (mut group, session) = drawing(3);
-    group.network.clear();
-    group.isolate(0);
-    group.run_for(ms(2_000));
-    assert_eq!(group.primary(), 1);
-    group.submit(1, session, 1, "draw");
-    group.run_for(ms(100));
-    assert_eq!(group.result().as_deref(), Some("draw(r1.1+r2.1)"));
-    group.heal();
-    group.run_for(ms(2_000));
-    assert!((0..3).all(|id| group.journal(id) == "draw(r1.1+r2.1)"), "once, with one value");
-    assert!(predicted_above(&group, 0, 1) == ["r1.1+r2.1"]);
-}
-
-/// N9: an entry that survives a view change keeps the value and the timestamp it was given: the new primary predicts nothing anew,
-/// although it could, and has a clock of its own, which is behind. So does one that a replica gets back when it recovers.
-#[test]
-fn surviving_entries_keep_value_and_timestamp() {
-    let (mut group, session) = drawing(3);
-    group.submit_in(0, session, 1, 1, "guess");
-    let answer = answer(&mut group, 1);
-    group.input(0, Input::Message(answer));
-    group.deliver(0, 1, "PREPARE");
-    group.deliver(0, 1, "PREPARE");
-    assert_eq!((group.commit(0), group.commit(1)), (1, 1));
-    let clock = timestamps(&group, 0);
-    group.network.clear();
-    group.crash(0);
-    group.now.wall = Timestamp(5);
-    group.run_for(ms(2_000));
-    assert_eq!((group.primary(), group.commit(1)), (1, 3));
-    assert_eq!(predicted_above(&group, 1, 1), ["r0.2", "r0.1+r1.1"]);
-    group.restart(0);
-    group.run_for(ms(2_000));
-    for id in 0..3 {
-        assert_eq!(group.journal(id), "guess(r0.2)draw(r0.1+r1.1)");
-        assert_eq!(timestamps(&group, id), clock);
-    }
 }
 
 /// N9: the replicated clock is the primary's wall clock, and never runs backwards: not when that clock is set back, and not when
@@ -292,9 +179,9 @@ fn the_replicated_clock_never_runs_backwards() {
     }
 }
 
-/// N9: requests of other slots and other clients pass a pre-step that takes long.
+/// N9: requests of other clients pass a pre-step that takes long, and so do those that open sessions.
 #[test]
-fn a_pre_step_holds_up_nobody_else() {
+fn a_pre_step_holds_up_no_other_client() {
     let (mut group, session) = drawing(3);
     group.hold(|_, message| message.body.name() == "PREDICT");
     group.submit_in(0, session, 1, 1, "a");
@@ -333,20 +220,6 @@ fn a_pre_step_never_reorders_the_requests_of_a_slot() {
         };
         assert!(group.replies.iter().any(stale));
     }
-}
-
-/// K6: a duplicate of a request that is being predicted is dropped, like one of a request that is being prepared.
-#[test]
-fn a_duplicate_is_dropped_while_the_first_is_being_predicted() {
-    let (mut group, session) = drawing(3);
-    let before = group.transcript();
-    group.submit(0, session, 1, "draw");
-    assert_eq!((group.transcript(), group.replies.len()), (before, 0));
-    group.settle();
-    group.submit(0, session, 1, "draw");
-    group.settle();
-    assert_eq!(group.journal(0), "draw(r0.1+r1.1)");
-    assert_eq!(group.replies.len(), 2, "the second answer is the kept one: {:?}", group.replies);
 }
 
 /// A session that ended while its request was being predicted has nothing ordered any more.
@@ -425,32 +298,39 @@ fn a_full_log_has_no_room_for_a_predicted_request() {
     assert_eq!(group.replies.iter().map(|reply| &reply.body).collect::<Vec<_>>(), [&full(0)]);
 }
 
-/// The service's own mistakes: a value that fits no frame is refused at the primary, and not sent by a backup.
+/// The service's own mistakes: a value that fits no frame is not ordered, and so is none that its combination makes too long.
 #[test]
 fn a_value_that_is_too_long_is_refused() {
     let (mut group, session) = quiet(3);
     group.submit(0, session, 1, "guess too long");
     group.submit_in(0, session, 1, 1, "draw too long");
+    group.submit_in(0, session, 2, 1, "draw half too long");
     group.settle();
-    assert_eq!(ignored(&group, 1, Ignored::NoRoom), 1);
-    group.run_for(group.options.predict_timeout + ms(1));
-    let invalid = |reply: &&ToClient| {
-        matches!(&reply.body, ClientReply::Refused { reason: RefusedReason::Invalid(reason), .. }
-            if reason == "the service predicts a value of 16385 bytes, of at most 16384")
+    let invalid = |reply: &ToClient| match &reply.body {
+        ClientReply::Refused { reason: RefusedReason::Invalid(reason), .. } => reason.clone(),
+        _ => format!("{reply:?}"),
     };
-    assert_eq!((group.op(0), group.replies.iter().filter(invalid).count()), (1, 1), "{:?}", group.replies);
+    let expected =
+        [16385, 16385, 20001].map(|bytes| format!("the service predicts a value of {bytes} bytes, of at most 16384"));
+    assert_eq!(group.replies.iter().map(invalid).collect::<Vec<_>>(), expected);
+    assert_eq!(group.op(0), 1);
 }
 
-/// A backup asks the service whether an operation is one before it lets it predict: the primary's bytes may be anything.
+/// A backup asks the service whether an operation is one before it lets it predict: the primary's bytes may be anything. What it
+/// cannot predict, by a mistake of the service, it does not answer.
 #[test]
-fn a_backup_predicts_for_valid_operations_only() {
+fn a_backup_answers_when_its_service_predicts_something() {
     let (mut group, session) = quiet(3);
     let request = message::RequestId { client: CLIENT, session, slot: 0, number: RequestNumber(1) };
-    for (payload, expected) in [(&b"bad"[..], 0), (b"draw", 1)] {
-        let body = Body::Predict(Box::new(message::Predict { request, payload: Bytes::from_static(payload) }));
+    for (payload, expected) in [("bad", 0), ("draw too long", 0), ("unpredictable", 0), ("draw", 1)] {
+        let body = Body::Predict(Box::new(message::Predict { request, payload: payload.into() }));
         group.input(1, Input::Message(Message { header: group.header(0), body }));
-        assert_eq!(under_way(&group, "PREDICTOK").len(), expected);
+        assert_eq!(under_way(&group, "PREDICTOK").len(), expected, "{payload}");
     }
+    assert_eq!((ignored(&group, 1, Ignored::Malformed), ignored(&group, 1, Ignored::NotPredicted)), (1, 2));
+    let panicked =
+        |(id, event): &&(NodeId, Event)| id.0 == 1 && matches!(event, Event::ServicePanicked { op: None, .. });
+    assert_eq!(group.events.iter().filter(panicked).count(), 1);
 }
 
 /// 4.4 asks "the backups", of its view: nobody else answers, and only the primary asks.

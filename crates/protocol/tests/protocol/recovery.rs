@@ -1,16 +1,9 @@
 //! Recovery, sentence by sentence (4.3, 8.2; docs/deviations.md, C). Traces A to F are in model_traces.rs.
 
-use crate::common::{Group, ms};
+use crate::common::{Group, ms, quiet};
 use crate::script::Script;
 use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk, StateContent};
 use viewstamped_protocol::*;
-
-fn quiet(size: u64) -> (Group, SessionNumber) {
-    let (mut group, session) = Group::serving(size);
-    group.run_for(ms(100));
-    group.replies.clear();
-    (group, session)
-}
 
 /// 4.3: "While a replica's status is recovering it does not participate in either the request processing protocol or the view
 /// change protocol." V15: one that joined a view change would promise a log it does not have.

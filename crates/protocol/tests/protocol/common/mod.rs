@@ -24,6 +24,7 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The journal of this replica.
     pub fn new(id: u64) -> Self {
         Self { id, predictions: 0 }
     }
@@ -53,7 +54,11 @@ impl Service for Journal {
             return Bytes::new();
         }
         self.predictions += 1;
-        let length = if payload.ends_with(b" too long") { PREDICTED_BYTES_MAX + 1 } else { 0 };
+        let length = match payload {
+            payload if payload.ends_with(b" half too long") => 10_000,
+            payload if payload.ends_with(b" too long") => PREDICTED_BYTES_MAX + 1,
+            _ => 0,
+        };
         format!("{:<length$}", format!("r{}.{}", self.id, self.predictions)).into()
     }
 
@@ -399,6 +404,19 @@ impl Group {
         let journal = self.replica(id).state().get(b"journal").unwrap_or_default();
         String::from_utf8(journal.to_vec()).unwrap()
     }
+}
+
+/// A group with nothing under way, whose members all have executed the REGISTER, op 1.
+pub fn quiet(size: u64) -> (Group, SessionNumber) {
+    quiet_with(size, Options::default())
+}
+
+/// The same with other options.
+pub fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
+    let (mut group, session) = Group::serving_with(size, options);
+    group.run_for(ms(100));
+    group.replies.clear();
+    (group, session)
 }
 
 /// The PREPARE among the messages under way to `to`.
