@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use viewstamped::{Claim, ClusterId, Config, ConfigurationSource, Node, NodeId, StartError};
@@ -100,6 +101,7 @@ impl Start {
         config.claim = self.claim.claim()?;
         config.options = self.options.options();
         config.transport = self.transport.options();
+        raise_limit_of_files();
         let directory = self.directory.display().to_string();
         let node = Node::start(config, Map).map_err(|error| not_started(&directory, &error))?;
         tracing::info!("replica of {directory}: clients are served on {}", node.client_address());
@@ -113,6 +115,13 @@ impl Start {
         node.shutdown().await.map_err(|error| Failure::new("the replica did not stop cleanly", error, ""))?;
         Ok(0)
     }
+}
+
+/// As many open files as this process may have: the usual limit of 1,024 is for programs that cannot count further.
+fn raise_limit_of_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, the replica takes fewer connections, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The error says itself what to do, except where a flag of `vr start` helps.
