@@ -145,6 +145,8 @@ pub struct Options {
     pub log_bytes_max: usize,
     /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
     pub execute_ops_max: u64,
+    /// The most bytes of results made before they are sent. Default 16 MiB: a thousand large ones at once would take gigabytes.
+    pub execute_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -180,6 +182,7 @@ impl Default for Options {
             transfer_bytes_max: 1 << 20,
             log_bytes_max: 1 << 30,
             execute_ops_max: 1_024,
+            execute_bytes_max: 16 << 20,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use viewstamped::{Claim, ClusterId, Config, ConfigurationSource, Node, NodeId, ReplicaTask, StartError};
@@ -118,6 +119,7 @@ impl Start {
         config.claim = self.claim.claim()?;
         config.options = self.options.options();
         config.transport = self.transport.options();
+        raise_limit_of_files();
         let directory = self.directory.display().to_string();
         let to_main_thread = move |task| hand_over.send(task).map_err(|error| io::Error::other(error.to_string()));
         let node = Node::start_by(config, Map, to_main_thread).map_err(|error| not_started(&directory, &error))?;
@@ -132,6 +134,13 @@ impl Start {
         node.shutdown().await.map_err(|error| Failure::new("the replica did not stop cleanly", error, ""))?;
         Ok(0)
     }
+}
+
+/// As many open files as this process may have: the usual limit of 1,024 is for programs that cannot count further.
+fn raise_limit_of_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, the replica takes fewer connections, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// The error says itself what to do, except where a flag of `vr start` helps.
