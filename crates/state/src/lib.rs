@@ -82,14 +82,14 @@ impl State {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let leaf = self.root.leaf_of(key);
-        leaf.search(key).ok().map(|at| leaf.value(at))
+        let (leaf, at) = self.root.find(key);
+        at.map(|at| leaf.value(at))
     }
 
     /// Whether `key` has a value.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.root.leaf_of(key).search(key).is_ok()
+        self.root.find(key).1.is_some()
     }
 
     /// Gives `key` this value, copying both. Returns whether it had one before.
@@ -117,7 +117,7 @@ impl State {
     }
 
     fn write(&mut self, entry: &Entry<'_>) -> bool {
-        let page::Inserted { replaced, upper } = self.root.insert(entry, &self.options);
+        let page::Inserted { replaced, upper } = self.root.insert(0, entry, &self.options);
         if let Some((separator, upper)) = upper {
             let lower = std::mem::replace(&mut self.root, Page::empty());
             self.root = Page::above(lower, &separator, upper);
@@ -138,7 +138,7 @@ impl State {
             // Removing nothing must not copy pages that a snapshot shares.
             return false;
         }
-        self.bytes -= self.root.remove(key, &self.options);
+        self.bytes -= self.root.remove(0, key, &self.options);
         self.keys -= 1;
         self.trim();
         true
