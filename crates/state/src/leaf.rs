@@ -107,15 +107,22 @@ impl Leaf {
         let rest = &key[prefix..];
         let head = keys::head(rest);
         let low = slots.partition_point(|slot| Slot::head(slot) < head);
-        let ties = slots[low..].iter().take_while(|slot| Slot::head(slot) == head).count();
-        let order = |slot: &[u8; SLOT_BYTES]| {
-            let slot = Slot::read(slot);
-            if slot.key == LARGE {
-                return self.key_of(slot)[prefix..].cmp(rest);
-            }
-            keys::order_of_tied(usize::from(slot.key) - prefix, || &self.key_of(slot)[prefix..], rest)
-        };
+        let has_head = |at: usize| slots.get(at).is_some_and(|slot| Slot::head(slot) == head);
+        if !has_head(low) {
+            return Err(low);
+        }
+        let ties = if has_head(low + 1) { slots[low..].partition_point(|slot| Slot::head(slot) == head) } else { 1 };
+        let order = |slot: &[u8; SLOT_BYTES]| self.order_of_tied(Slot::read(slot), rest);
         slots[low..low + ties].binary_search_by(order).map(|at| low + at).map_err(|at| low + at)
+    }
+
+    /// How the key of a slot is ordered against one that has the same prefix, the same head, and this rest behind the prefix.
+    fn order_of_tied(&self, slot: Slot, rest: &[u8]) -> Ordering {
+        let prefix = usize::from(self.prefix);
+        if slot.key == LARGE {
+            return self.key_of(slot)[prefix..].cmp(rest);
+        }
+        keys::order_of_tied(usize::from(slot.key) - prefix, || &self.key_of(slot)[prefix..], rest)
     }
 
     /// How `key` begins, compared with the prefix. Mostly without a look at the keys.

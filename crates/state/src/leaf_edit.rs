@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::entry::{Entry, Field};
+use crate::entry::Entry;
 use crate::keys;
 use crate::leaf::{Leaf, large_number};
 use crate::options::PageOptions;
@@ -18,6 +18,19 @@ pub(crate) struct Written {
     pub(crate) upper: Option<Arc<Leaf>>,
 }
 
+/// Writes `value` over the one of `key`, if there is one of the same length in the page. Returns whether there was.
+pub(crate) fn overwrite(page: &mut Arc<Leaf>, known: usize, key: &[u8], value: &[u8]) -> bool {
+    let Ok(at) = page.search(key, known) else { return false };
+    let slot = page.slot(at);
+    if slot.value == LARGE || usize::from(slot.value) != value.len() {
+        return false;
+    }
+    let leaf = changed(page);
+    let place = slot.value_range(leaf.bytes.len());
+    leaf.bytes[place].copy_from_slice(value);
+    true
+}
+
 /// Writes `entry` into the page, or into one of the two pages that it becomes.
 ///
 /// All keys of the page and that of the entry begin with the same `known` bytes.
@@ -29,18 +42,6 @@ pub(crate) fn write(page: &mut Arc<Leaf>, known: usize, entry: &Entry<'_>, optio
 }
 
 fn replace(page: &mut Arc<Leaf>, at: usize, entry: &Entry<'_>, options: &PageOptions) -> Written {
-    let slot = page.slot(at);
-    if let Field::Inline(value) = entry.value
-        && slot.value != LARGE
-        && value.len() == usize::from(slot.value)
-    {
-        // The usual case: nothing moves.
-        let payload_bytes = page.key(at).len() + value.len();
-        let leaf = changed(page);
-        let place = slot.value_range(leaf.bytes.len());
-        leaf.bytes[place].copy_from_slice(value);
-        return Written { replaced: Some(payload_bytes), upper: None };
-    }
     let old = page.entry(at);
     let (old_bytes, payload_bytes) = (old.page_bytes(), old.payload_bytes());
     let upper = if page.used() - old_bytes + entry.page_bytes() > options.page_bytes() {

@@ -96,7 +96,7 @@ impl State {
     ///
     /// A value as long as the one before is written over it.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
-        self.write(&Entry::copied(key, value, &self.options))
+        self.root.overwrite(key, value) || self.write(&Entry::copied(key, value, &self.options))
     }
 
     /// Gives `key` this value, as [`State::put`] does. Returns whether it had one before.
@@ -309,3 +309,8 @@ impl Deref for Snapshot {
         &self.0
     }
 }
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

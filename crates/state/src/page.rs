@@ -133,6 +133,25 @@ impl Page {
         }
     }
 
+    /// Writes `value` over the one of `key`, if there is one of the same length in a page. Returns whether there was.
+    ///
+    /// The usual way to write, and fast: nothing moves, and no number changes. Otherwise all that it touched is about to be changed
+    /// by [`Self::insert`].
+    pub(crate) fn overwrite(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let (mut page, mut known) = (self, 0);
+        loop {
+            match page {
+                Self::Leaf(leaf) => return leaf_edit::overwrite(leaf, known, key, value),
+                Self::Interior(interior) => {
+                    let interior = changed(interior);
+                    let at;
+                    (at, known) = interior.child_of(key, known);
+                    page = &mut interior.children[at].page;
+                }
+            }
+        }
+    }
+
     /// Writes an entry below the page. All keys there and that of the entry begin with the same `known` bytes.
     pub(crate) fn insert(&mut self, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
         match self {

@@ -56,8 +56,10 @@ impl Separators {
         let rest = &key[self.prefix..];
         let head = keys::head(rest);
         let low = self.heads.partition_point(|other| *other < head);
-        let ties = self.heads[low..].iter().take_while(|other| **other == head).count();
-        let mut tied = low..low + ties;
+        if self.heads.get(low) != Some(&head) {
+            return low;
+        }
+        let mut tied = low..low + self.heads[low..].partition_point(|other| *other == head);
         while !tied.is_empty() {
             let middle = tied.start + tied.len() / 2;
             let other = &self.key(middle)[self.prefix..];
