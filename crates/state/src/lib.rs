@@ -25,6 +25,8 @@
 mod difference;
 mod entry;
 mod interior;
+#[cfg(test)]
+mod invariants;
 mod keys;
 mod leaf;
 mod leaf_edit;

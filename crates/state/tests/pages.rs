@@ -80,7 +80,10 @@ fn assert_same(state: &State, model: &Model) {
     }
 }
 
-fn brute_difference(old: &Model, new: &Model) -> Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// A key, its old value and its new one.
+type Changed = (Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn brute_difference(old: &Model, new: &Model) -> Vec<Changed> {
     let keys: std::collections::BTreeSet<&Vec<u8>> = old.keys().chain(new.keys()).collect();
     let change = |key: &Vec<u8>| (key.clone(), old.get(key).cloned(), new.get(key).cloned());
     keys.into_iter().map(change).filter(|(_, old, new)| old != new).collect()
