@@ -16,7 +16,11 @@ mod checkers;
 mod clients;
 mod cluster;
 mod coverage;
+mod delivery;
+mod dimension;
+mod drawing;
 mod faults;
+mod filter;
 pub mod history;
 pub mod linearizability;
 mod liveness;
@@ -30,20 +34,26 @@ mod requests;
 mod schedule;
 pub mod script;
 mod simulation;
+mod topology;
 mod trace;
+pub mod trial;
 mod workload;
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use viewstamped_protocol::Time;
+use viewstamped_protocol::service::panic_message;
 
 pub use checkers::Violation;
 pub use cluster::Restart;
 pub use coverage::Coverage;
+pub use dimension::{DIMENSIONS, Dimension, Rate, UnknownDimension};
+pub use drawing::DrawingMap;
+pub use filter::{Filter, UnknownFilter, percent};
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
+pub use topology::{Topology, UnknownTopology};
 pub use trace::Sink;
 pub use workload::{MapWorkload, Workload};
 
@@ -78,7 +88,7 @@ pub struct Outcome {
 /// A violated invariant, a missed bound, or a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The invariant, or `PANIC`.
+    /// The invariant.
     pub checker: String,
     /// What is wrong; for a missed bound followed by what everybody was doing, a line each.
     pub sentence: String,
@@ -111,7 +121,7 @@ pub fn run_traced(seed: u64, settings: &Settings, sink: Sink<'_>) -> Outcome {
 pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Sink<'_>>) -> Outcome {
     let mut simulation = None;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), Violation> {
-        let simulation = simulation.insert(Simulation::<W>::new(seed, *settings, sink)?);
+        let simulation = simulation.insert(Simulation::<W>::new(seed, settings.clone(), sink)?);
         simulation.run_safety()?;
         simulation.run_liveness()?;
         simulation.check_history()
@@ -119,7 +129,7 @@ pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Si
     let violation = match result {
         Ok(Ok(())) => None,
         Ok(Err(Violation { checker, sentence })) => Some((checker.to_owned(), sentence)),
-        Err(panic) => Some(("PANIC".to_owned(), panic_message(panic.as_ref()))),
+        Err(panic) => Some(("I-NOPANIC".to_owned(), panic_message(panic.as_ref()))),
     };
     report(seed, simulation.as_ref(), violation)
 }
@@ -144,10 +154,4 @@ fn report<W: Workload>(
         coverage: simulation.map_or_else(Coverage::default, |simulation| simulation.coverage.clone()),
         failure,
     }
-}
-
-/// What a panic said.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").to_owned()
 }

@@ -83,6 +83,13 @@ pub enum Event {
         /// The members known to be recovering, this one included.
         recovering: Vec<NodeId>,
     },
+    /// The service panicked in an up-call. It is a bug of the service, and the group goes on.
+    ServicePanicked {
+        /// The operation that was executed; `None` for one that was being judged, and was refused.
+        op: Option<OpNumber>,
+        /// What the panic said.
+        message: String,
+    },
     /// A peer is in another cluster, names this replica's own id, or is no member.
     ForeignPeer {
         /// Who, and what is wrong with it.
@@ -151,6 +158,8 @@ pub enum Ignored {
     DropsCommitted,
     /// There is no room to keep it for later.
     NoRoom,
+    /// The service predicted nothing that can be sent: it panicked, or the value is too long.
+    NotPredicted,
 }
 
 /// A replica's view of itself, for `vr status` and status streams.

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use viewstamped_protocol::message::Header;
-use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{Configuration, Incarnation, NodeId, StatusName, ViewNumber};
 
-use crate::checkers::{Checked, hold};
+use crate::checkers::{Checked, Seen, hold};
 
 const NAME: &str = "I-PRIMARY";
 
@@ -19,23 +18,23 @@ pub(crate) struct Primary {
 
 impl Primary {
     /// Notes a normal primary and compares it with earlier ones of its view.
-    pub(crate) fn check(&mut self, configuration: &Configuration, probe: &Probe<'_>) -> Checked {
-        if probe.status != StatusName::Normal || configuration.primary(probe.view) != probe.id {
+    pub(crate) fn check(&mut self, now: &Seen) -> Checked {
+        if now.status != StatusName::Normal || !now.leads {
             return Ok(());
         }
-        let claim = (probe.view, probe.id, probe.incarnation);
+        let claim = (now.view, now.id, now.incarnation);
         if self.latest == Some(claim) {
             return Ok(());
         }
         self.latest = Some(claim);
-        let (id, incarnation) = *self.of_view.entry(probe.view).or_insert((probe.id, probe.incarnation));
+        let (id, incarnation) = *self.of_view.entry(now.view).or_insert((now.id, now.incarnation));
         hold!(
             NAME,
-            (id, incarnation) == (probe.id, probe.incarnation),
+            (id, incarnation) == (now.id, now.incarnation),
             "{} is primary of {} as {} after {id} was as {incarnation}",
-            probe.id,
-            probe.view,
-            probe.incarnation
+            now.id,
+            now.view,
+            now.incarnation
         );
         Ok(())
     }
