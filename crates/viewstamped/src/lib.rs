@@ -26,7 +26,7 @@ pub use cluster::Cluster;
 pub use config::{Claim, Config, ConfigurationSource, TransportOptions};
 pub use error::{ConnectError, NodeError, StartError, StatusError};
 pub use memory::MemoryBudget;
-pub use node::Node;
+pub use node::{Node, ReplicaTask};
 pub use status::{MemberStatus, NodeStatus, fetch_status};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
