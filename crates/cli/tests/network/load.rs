@@ -75,11 +75,11 @@ impl Load {
         longest
     }
 
-    /// How many writes were acknowledged in the latest second.
-    pub fn acknowledged_lately(&self) -> usize {
-        let now = Instant::now();
+    /// How many of the latest 100 writes were acknowledged within `time`, all of them sent after `since`.
+    pub fn acknowledged_within(&self, time: Duration, since: Instant) -> usize {
         let acknowledged = self.journal.acknowledged.lock().expect("no panic");
-        acknowledged.iter().rev().take_while(|write| now.duration_since(write.at) < Duration::from_secs(1)).count()
+        let latest = acknowledged.iter().rev().take(100).filter(|write| write.sent > since);
+        latest.filter(|write| write.at.duration_since(write.sent) <= time).count()
     }
 
     /// Lets time pass and makes sure that writes are acknowledged after it.
