@@ -29,6 +29,7 @@ mod random;
 mod requests;
 mod schedule;
 pub mod script;
+pub mod search;
 mod simulation;
 mod trace;
 mod workload;

@@ -6,6 +6,7 @@ mod admit;
 mod bootstrap;
 mod choice;
 mod execution;
+mod fingerprint;
 mod invariants;
 mod io;
 mod normal;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use viewstamped_state::State;
 
+pub use fingerprint::Timer;
 pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName};
 
 use crate::configuration::Configuration;

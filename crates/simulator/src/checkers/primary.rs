@@ -23,19 +23,21 @@ impl Primary {
         if probe.status != StatusName::Normal || configuration.primary(probe.view) != probe.id {
             return Ok(());
         }
-        let claim = (probe.view, probe.id, probe.incarnation);
+        self.claimed(probe.view, probe.id, probe.incarnation)
+    }
+
+    /// Notes that this incarnation of a node is, or was, the primary of a view, and compares it with earlier ones.
+    pub(crate) fn claimed(&mut self, view: ViewNumber, claimant: NodeId, as_incarnation: Incarnation) -> Checked {
+        let claim = (view, claimant, as_incarnation);
         if self.latest == Some(claim) {
             return Ok(());
         }
         self.latest = Some(claim);
-        let (id, incarnation) = *self.of_view.entry(probe.view).or_insert((probe.id, probe.incarnation));
+        let (id, incarnation) = *self.of_view.entry(view).or_insert((claimant, as_incarnation));
         hold!(
             NAME,
-            (id, incarnation) == (probe.id, probe.incarnation),
-            "{} is primary of {} as {} after {id} was as {incarnation}",
-            probe.id,
-            probe.view,
-            probe.incarnation
+            (id, incarnation) == (claimant, as_incarnation),
+            "{claimant} is primary of {view} as {as_incarnation} after {id} was as {incarnation}"
         );
         Ok(())
     }

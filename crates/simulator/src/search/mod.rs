@@ -1,0 +1,135 @@
+//! A search of all states that a group can get into, within bounds, by breadth first (docs/search.md).
+
+mod breadth;
+mod judge;
+mod letters;
+mod steps;
+mod table;
+mod world;
+
+use std::fmt;
+
+use viewstamped_protocol::message::Body;
+
+pub use breadth::{Progress, search};
+
+use crate::checkers::Violation;
+
+/// What is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The size of the group.
+    pub replicas: usize,
+    /// How many operations clients ask for in all.
+    pub operations: u32,
+    /// The highest view that anybody goes to.
+    pub view_max: u64,
+    /// How often replicas lose their memory in all.
+    pub crashes: u32,
+    /// How often one replica does.
+    pub crashes_each: u32,
+    /// How many may be without memory at once.
+    pub down_max: usize,
+    /// Whether clients ask again, at any primary.
+    pub retries: bool,
+    /// Whether primaries send COMMIT.
+    pub heartbeats: bool,
+    /// Whether view changes need votes. Without, any replica joins any view change at any time, which includes all that
+    /// votes allow.
+    pub votes: bool,
+    /// Whether a crash takes the identity, too.
+    pub wiped: bool,
+    /// The most states kept of one level; without it all are, and the search is exhaustive.
+    pub width: Option<usize>,
+    /// Chooses the states kept.
+    pub seed: u64,
+    /// The most states.
+    pub states_max: u64,
+    /// The most levels: steps from the beginning.
+    pub levels_max: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            replicas: 3,
+            operations: 1,
+            view_max: 1,
+            crashes: 1,
+            crashes_each: 2,
+            down_max: 1,
+            retries: false,
+            heartbeats: false,
+            votes: false,
+            wiped: false,
+            width: None,
+            seed: 0,
+            states_max: 100_000_000,
+            levels_max: 1_000,
+        }
+    }
+}
+
+impl Bounds {
+    /// Whether timers run out, so that what only they use matters.
+    fn has_timers(&self) -> bool {
+        self.votes
+    }
+
+    /// Whether messages of this kind are under way at all.
+    fn delivers(&self, body: &Body) -> bool {
+        match body {
+            Body::StartViewChange(_) => self.votes,
+            Body::GetIncarnation(_) | Body::KnownIncarnation(_) => self.wiped,
+            Body::CommitAck(_)
+            | Body::ViewHint
+            | Body::StaleIncarnation(_)
+            | Body::AlsoRecovering(_)
+            | Body::Bootstrap(_)
+            | Body::Founded(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// How a search ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There are no more states within the bounds.
+    Exhausted,
+    /// The levels that were sampled led to no more states.
+    Sampled,
+    /// A bound of the search itself was reached: states, levels, or time.
+    Bounded,
+    /// An invariant does not hold.
+    Violated(Counterexample),
+}
+
+/// A way to a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// What is wrong.
+    pub violation: Violation,
+    /// How it came to it, a line each.
+    pub transcript: Vec<String>,
+}
+
+/// What came of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How much was done.
+    pub progress: Progress,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exhausted => write!(f, "exhaustive, clean"),
+            Self::Sampled => write!(f, "sampled, clean"),
+            Self::Bounded => write!(f, "bounded, clean"),
+            Self::Violated(found) => write!(f, "VIOLATED after {} steps: {}", found.transcript.len(), found.violation),
+        }
+    }
+}
