@@ -65,6 +65,20 @@ struct Search {
     next: Vec<u32>,
     transitions: u64,
     levels: u32,
+    first: Vec<u32>,
+    at: usize,
+    /// Of a sampled level: the states it could have, and how each is reached.
+    candidates: Vec<Candidate>,
+    level: Table<()>,
+    is_sampled: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    class: u64,
+    order: u64,
+    at: usize,
+    link: Link,
 }
 
 impl Search {
@@ -81,11 +95,17 @@ impl Search {
             next: Vec::new(),
             transitions: 0,
             levels: 0,
+            first: Vec::new(),
+            at: 0,
+            candidates: Vec::new(),
+            level: Table::new(),
+            is_sampled: false,
         }
     }
 
     fn run(mut self, goes_on: &mut dyn FnMut(&Progress) -> bool) -> Found {
-        let first = World { locals: self.steps.founded(), ..World::default() };
+        self.first = self.steps.founded();
+        let first = World { locals: self.first.clone(), ..World::default() };
         self.visited.insert(first.key(), ());
         self.links.push(Link::default());
         first.write_to(&mut self.frontier);
@@ -97,12 +117,13 @@ impl Search {
                 Ok(false) => break Verdict::Bounded,
                 Err(found) => break Verdict::Violated(found),
             }
+            self.sample();
             self.levels += 1;
             base = level;
             std::mem::swap(&mut self.frontier, &mut self.next);
             self.next.clear();
             if self.frontier.is_empty() {
-                break Verdict::Exhausted;
+                break if self.is_sampled { Verdict::Sampled } else { Verdict::Exhausted };
             }
             if self.levels >= self.bounds.levels_max || !goes_on(&self.progress(self.links.len() - base)) {
                 break Verdict::Bounded;
@@ -117,8 +138,9 @@ impl Search {
         let (mut world, mut actions, mut at, mut number) = (World::default(), Vec::new(), 0, base);
         let mut child = World::default();
         while at < self.frontier.len() {
+            self.at = at;
             at = world.read_from(&self.frontier, at, members);
-            world.actions(&self.steps, &self.bounds, &mut actions);
+            world.actions(&self.steps, &self.bounds, &self.first, &mut actions);
             for (place, action) in actions.drain(..) {
                 self.transitions += 1;
                 if let Err(violation) = self.follow(&world, place, action, &mut child, number) {
@@ -154,13 +176,68 @@ impl Search {
         child.ghost = self.judge.continued(world.ghost, &self.steps, before, id, step)?;
         let whole = child.clone();
         child.drop_dead_letters(&self.steps, &self.bounds);
-        if !self.visited.insert(child.key(), ()) {
+        let key = child.key();
+        if self.bounds.width.is_some() {
+            if self.visited.get(key).is_some() || !self.level.insert(key, ()) {
+                return Ok(());
+            }
+        } else if !self.visited.insert(key, ()) {
             return Ok(());
         }
         self.judge.check(&self.steps, world, place, step, &whole)?;
-        self.links.push(Link::new(number, place, action));
+        let link = Link::new(number, place, action);
+        if self.bounds.width.is_some() {
+            let class = child.class(&self.steps);
+            self.candidates.push(Candidate { class, order: crate::search::table::mix(key ^ self.bounds.seed), at: self.at, link });
+            return Ok(());
+        }
+        self.links.push(link);
         child.write_to(&mut self.next);
         Ok(())
+    }
+
+    fn sample(&mut self) {
+        let Some(width) = self.bounds.width else { return };
+        let mut candidates = std::mem::take(&mut self.candidates);
+        self.level = Table::new();
+        if candidates.len() > width {
+            self.is_sampled = true;
+            candidates.sort_unstable_by_key(|c| (c.class, c.order));
+            let mut classes: Vec<(usize, usize)> = Vec::new();
+            let mut start = 0;
+            for i in 1..=candidates.len() {
+                if i == candidates.len() || candidates[i].class != candidates[start].class {
+                    classes.push((start, i - start));
+                    start = i;
+                }
+            }
+            classes.sort_unstable_by_key(|(start, len)| (*len, *start));
+            let mut left = width;
+            let mut kept = Vec::new();
+            let count = classes.len();
+            for (i, (start, len)) in classes.into_iter().enumerate() {
+                let share = (left / (count - i)).min(len);
+                left -= share;
+                kept.extend_from_slice(&candidates[start..start + share]);
+            }
+            candidates = kept;
+        }
+        candidates.sort_unstable_by_key(|c| (c.at, c.link.what));
+        let mut world = World::default();
+        for c in candidates {
+            world.read_from(&self.frontier, c.at, self.bounds.replicas);
+            let (place, action) = c.link.taken();
+            let before = world.locals[place];
+            let id = self.steps.take(before, action);
+            let Ok(step) = self.steps.step(id) else { unreachable!() };
+            let ghost = self.judge.continued(world.ghost, &self.steps, before, id, step).unwrap();
+            world.apply(place, action, step);
+            world.ghost = ghost;
+            world.drop_dead_letters(&self.steps, &self.bounds);
+            self.visited.insert(world.key(), ());
+            self.links.push(c.link);
+            world.write_to(&mut self.next);
+        }
     }
 
     fn progress(&self, frontier: usize) -> Progress {

@@ -52,11 +52,20 @@ impl World {
     }
 
     /// Everything that could happen next: to whom, and what.
-    pub(super) fn actions(&self, steps: &Steps, bounds: &Bounds, actions: &mut Vec<(usize, Action)>) {
+    ///
+    /// Members that lead no view within the bounds are interchangeable as long as nothing was heard of them: of those to whom
+    /// nothing has happened yet, only the first one acts.
+    pub(super) fn actions(&self, steps: &Steps, bounds: &Bounds, first: &[LocalId], actions: &mut Vec<(usize, Action)>) {
         actions.clear();
+        let mut is_virgin_seen = false;
         let locals = self.locals.iter().map(|local| steps.local(*local));
         let down = locals.clone().filter(|local| local.seen.status == StatusName::Recovering).count();
         for (place, local) in locals.enumerate() {
+            if !bounds.votes && place as u64 > bounds.view_max && self.is_untouched(place, steps, first) {
+                if std::mem::replace(&mut is_virgin_seen, true) {
+                    continue;
+                }
+            }
             let is_down = local.seen.status == StatusName::Recovering;
             let may_fail = is_down || down < bounds.down_max;
             if self.crashes < bounds.crashes && local.boots <= bounds.crashes_each && may_fail {
@@ -71,6 +80,22 @@ impl World {
                 self.own_actions(place, local, bounds, actions);
             }
         }
+    }
+
+    /// Whether nothing has happened to this replica that anybody could tell it from others by.
+    fn is_untouched(&self, place: usize, steps: &Steps, first: &[LocalId]) -> bool {
+        let is_about = |letter: &Letter| letter.from == place || letter.to == Some(place);
+        self.locals[place] == first[place] && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
+    }
+
+    /// A rough description: states of the same class are alike.
+    pub(super) fn class(&self, steps: &Steps) -> u64 {
+        let mut class = mix(u64::from(self.ghost) << 32 | u64::from(self.crashes) << 16 | u64::from(self.submitted));
+        for local in &self.locals {
+            let seen = &steps.local(*local).seen;
+            class = mix(class ^ (seen.status as u64) << 48 ^ seen.view.0 << 32 ^ seen.incarnation.0 << 16 ^ seen.op.0);
+        }
+        class
     }
 
     /// What happens to a live replica without a message.
