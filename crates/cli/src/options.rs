@@ -23,6 +23,9 @@ pub(crate) struct ReplicaOptions {
     /// Random addition to the suspect timeout, so that backups rarely start at once
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.suspect_jitter))]
     suspect_jitter: Span,
+    /// How long evidence that a member is gone keeps votes from a view that it would lead
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.evidence_lifetime))]
+    evidence_lifetime: Span,
     /// How long a primary that hears no quorum goes on before it falls silent
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.abdicate_timeout))]
     abdicate_timeout: Span,
@@ -38,6 +41,9 @@ pub(crate) struct ReplicaOptions {
     /// The largest view change timeout after doubling
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.view_change_timeout_max))]
     view_change_timeout_max: Span,
+    /// How many operations a new primary may lack before it gives way, once, to one that has them
+    #[arg(long, value_name = "COUNT", default_value_t = REPLICA.forfeit_ops)]
+    forfeit_ops: u64,
     /// How long a PREPARE may stay unacknowledged before it is sent again; doubled by each failure
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.prepare_retry))]
     prepare_retry: Span,
@@ -91,12 +97,14 @@ impl ReplicaOptions {
         Options {
             heartbeat_interval: self.heartbeat_interval.0,
             suspect_timeout: self.suspect_timeout.0,
+            evidence_lifetime: self.evidence_lifetime.0,
             suspect_jitter: self.suspect_jitter.0,
             abdicate_timeout: self.abdicate_timeout.0,
             stall_timeout: self.stall_timeout.0,
             view_change_retry: self.view_change_retry.0,
             view_change_timeout: self.view_change_timeout.0,
             view_change_timeout_max: self.view_change_timeout_max.0,
+            forfeit_ops: self.forfeit_ops,
             prepare_retry: self.prepare_retry.0,
             prepare_retry_max: self.prepare_retry_max.0,
             recovery_retry: self.recovery_retry.0,

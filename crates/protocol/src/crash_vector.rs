@@ -3,26 +3,27 @@
 //! The paper's recovery (4.3, 8.2) is unsafe without them: a crash forgets a DOVIEWCHANGE that is still in flight.
 //! docs/deviations.md, C1.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::numbers::{Incarnation, NodeId};
 
-/// The highest incarnation known of each node; 0 for a node never heard of.
+/// The highest incarnation known of each node, by node; 0 for a node never heard of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CrashVector(BTreeMap<NodeId, Incarnation>);
+pub struct CrashVector(Vec<(NodeId, Incarnation)>);
 
 impl CrashVector {
     /// The highest incarnation known of `node`.
     #[must_use]
     pub fn known(&self, node: NodeId) -> Incarnation {
-        self.0.get(&node).copied().unwrap_or_default()
+        self.0.iter().find(|(known, _)| *known == node).map_or(Incarnation::ZERO, |(_, incarnation)| *incarnation)
     }
 
     /// Notes that `node` has reached `incarnation`; never goes backwards.
     pub fn raise(&mut self, node: NodeId, incarnation: Incarnation) {
-        let known = self.0.entry(node).or_default();
-        *known = (*known).max(incarnation);
+        match self.0.binary_search_by_key(&node, |(known, _)| *known) {
+            Ok(place) => self.0[place].1 = self.0[place].1.max(incarnation),
+            Err(place) => self.0.insert(place, (node, incarnation)),
+        }
     }
 
     /// Takes the larger incarnation of each node.
@@ -34,7 +35,7 @@ impl CrashVector {
 
     /// All nodes known, in order.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Incarnation)> + '_ {
-        self.0.iter().map(|(node, incarnation)| (*node, *incarnation))
+        self.0.iter().copied()
     }
 
     /// How many nodes are known.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -65,17 +67,33 @@ impl Request {
     }
 }
 
-/// One entry of the log. Never changed once appended, whatever view it survives into.
+/// One entry of the log. Never changed once made, whatever view it survives into.
+///
+/// A handle: the log, and the messages that carry the entry, share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct Entry(Arc<EntryFields>);
+
+/// What an entry consists of.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct EntryFields {
     /// The view that assigned the op-number, and that number.
     pub stamp: Viewstamp,
     /// The replicated clock: chosen by the primary, larger than that of every earlier entry.
     pub timestamp: Timestamp,
     /// The hash of this entry and of all before it.
     pub hash: ChainHash,
+    /// The hash of all before it.
+    pub previous: ChainHash,
     /// What to do.
     pub request: Request,
+}
+
+impl Deref for Entry {
+    type Target = EntryFields;
+
+    fn deref(&self) -> &EntryFields {
+        &self.0
+    }
 }
 
 /// What an entry counts besides its user data, in log, window and message limits: its fields in memory and on the wire.
@@ -86,7 +104,7 @@ impl Entry {
     #[must_use]
     pub fn new(previous: ChainHash, stamp: Viewstamp, timestamp: Timestamp, request: Request) -> Self {
         let hash = chain(previous, stamp, timestamp, &request);
-        Self { stamp, timestamp, hash, request }
+        Self(Arc::new(EntryFields { stamp, timestamp, hash, previous, request }))
     }
 
     /// The op-number.
@@ -101,10 +119,11 @@ impl Entry {
         ENTRY_OVERHEAD_BYTES + self.request.payload_len()
     }
 
-    /// Whether the entry is what its hash says, given the hash of the entry before it.
+    /// Whether the entry was made to follow one with the hash `previous`. Then its own hash is right: whoever makes an entry,
+    /// of a request or of what a message says, computes it.
     #[must_use]
     pub fn follows(&self, previous: ChainHash) -> bool {
-        self.hash == chain(previous, self.stamp, self.timestamp, &self.request)
+        self.previous == previous
     }
 }
 
@@ -361,13 +380,14 @@ pub(crate) mod tests {
     #[test]
     fn small_and_large_entries_are_hashed_alike() {
         for length in [0, 1, SMALL_ENTRY_BYTES - HASHED_HEADER_BYTES, SMALL_ENTRY_BYTES, 5_000] {
-            let mut entry = entry_after(&Log::default(), 0, "");
-            if let Request::Operation { payload, .. } = &mut entry.request {
+            let entry = entry_after(&Log::default(), 0, "");
+            let mut request = entry.request.clone();
+            if let Request::Operation { payload, .. } = &mut request {
                 *payload = Bytes::from(vec![7; length]);
             }
-            let (header, _, payload) = hashed_parts(ChainHash(1), entry.stamp, entry.timestamp, &entry.request);
+            let (header, _, payload) = hashed_parts(ChainHash(1), entry.stamp, entry.timestamp, &request);
             let whole = [header.as_slice(), payload].concat();
-            assert_eq!(chain(ChainHash(1), entry.stamp, entry.timestamp, &entry.request).0, xxh3_128(&whole));
+            assert_eq!(chain(ChainHash(1), entry.stamp, entry.timestamp, &request).0, xxh3_128(&whole));
         }
     }
 

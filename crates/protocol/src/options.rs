@@ -28,6 +28,9 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// How long a backup hears nothing from the primary before it votes for a view change. Default 350 ms: seven heartbeats.
     pub suspect_timeout: Duration,
+    /// How long evidence that a member is gone keeps votes from a view that it would lead. Default 350 ms: who is really gone goes
+    /// on to refuse connections, or to ask for its memory, more often.
+    pub evidence_lifetime: Duration,
     /// Random addition to `suspect_timeout`, so that backups rarely start at once. Default up to 50 ms.
     pub suspect_jitter: Duration,
     /// How long a primary that hears no quorum goes on before it falls silent, so that others take over. Default 350 ms.
@@ -41,6 +44,9 @@ pub struct Options {
     pub view_change_timeout: Duration,
     /// The largest `view_change_timeout` after doubling. Default 5 s.
     pub view_change_timeout_max: Duration,
+    /// How many operations a new primary may lack, beyond which it gives way, once, to one that has them. Default 4,096, the
+    /// length of a pipeline: fetching that much takes less than another view change.
+    pub forfeit_ops: u64,
     /// How long a PREPARE may stay unacknowledged before it is sent again. Default 50 ms, doubled by each failure.
     pub prepare_retry: Duration,
     /// The largest `prepare_retry` after doubling. Default 1 s.
@@ -78,12 +84,14 @@ impl Default for Options {
         Self {
             heartbeat_interval: Duration::from_millis(50),
             suspect_timeout: Duration::from_millis(350),
+            evidence_lifetime: Duration::from_millis(350),
             suspect_jitter: Duration::from_millis(50),
             abdicate_timeout: Duration::from_millis(350),
             stall_timeout: Duration::from_secs(3),
             view_change_retry: Duration::from_millis(100),
             view_change_timeout: Duration::from_millis(300),
             view_change_timeout_max: Duration::from_secs(5),
+            forfeit_ops: 4_096,
             prepare_retry: Duration::from_millis(50),
             prepare_retry_max: Duration::from_secs(1),
             recovery_retry: Duration::from_millis(100),

@@ -28,10 +28,11 @@ pub enum Kind {
     GetConfiguration,
     ConfigurationInfo,
     ViewHint,
+    StartViewPending,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 22] = [
+pub const KINDS: [Kind; 23] = [
     Kind::Prepare,
     Kind::PrepareOk,
     Kind::Commit,
@@ -54,6 +55,7 @@ pub const KINDS: [Kind; 22] = [
     Kind::GetConfiguration,
     Kind::ConfigurationInfo,
     Kind::ViewHint,
+    Kind::StartViewPending,
 ];
 
 /// Messages that matter most when they are late, lost, or the last that their sender sent: promises, acknowledgements, and what
@@ -97,6 +99,7 @@ impl Kind {
             Body::GetConfiguration => Self::GetConfiguration,
             Body::ConfigurationInfo(_) => Self::ConfigurationInfo,
             Body::ViewHint => Self::ViewHint,
+            Body::StartViewPending(_) => Self::StartViewPending,
         }
     }
 

@@ -68,12 +68,13 @@ pub(crate) fn digest(message: &Message) -> u64 {
     let header = &message.header;
     let content = match &message.body {
         Body::Prepare(m) => low(m.entries.last().map_or(0, |entry| entry.hash.0)) ^ m.commit.0.rotate_left(32),
-        Body::PrepareOk(m) => m.op.0,
+        Body::PrepareOk(m) => m.op.0 ^ low(m.head.0).rotate_left(24),
         Body::Commit(m) => m.op.0 ^ m.commit.0.rotate_left(24) ^ m.sequence.rotate_left(48),
         Body::CommitAck(m) => m.op.0 ^ m.executed.0.rotate_left(24) ^ m.sequence.rotate_left(48),
         Body::StartViewChange(m) => m.candidate.0 ^ (m.votes.len() as u64) << 32 ^ u64::from(m.confirmed) << 63,
         Body::DoViewChange(m) => low(m.head.0) ^ m.log_view.0.rotate_left(32) ^ m.suffix.len() as u64,
         Body::StartView(m) => low(m.head.0) ^ m.commit.0.rotate_left(32) ^ m.suffix.len() as u64,
+        Body::StartViewPending(m) => m.op.0 ^ m.of.0.rotate_left(32),
         Body::GetState(m) => m.from.0 ^ m.head_op.0.rotate_left(24) ^ m.target.0.rotate_left(48),
         Body::NewState(m) => m.op.0 ^ m.commit.0.rotate_left(32),
         Body::GetLog(m) => m.first.0 ^ m.last.0.rotate_left(24) ^ m.log_view.0.rotate_left(48),

@@ -69,7 +69,7 @@ pub(super) fn decode_from_client(
         _ => {
             debug_assert_eq!(kind, Kind::Request);
             let (session, slot, number) = request_name(reader)?;
-            ClientRequest::Operation { session, slot, number, payload: reader.shared_rest() }
+            ClientRequest::Operation { session, slot, number, payload: reader.kept_rest() }
         }
     };
     let Envelope { cluster, epoch, sender, .. } = *envelope;
@@ -178,7 +178,7 @@ pub(super) fn decode_to_client(
             debug_assert_eq!(kind, Kind::Reply);
             let (session, slot, number) = request_name(reader)?;
             let op = OpNumber(reader.number("op-number")?);
-            ClientReply::Reply { session, slot, number, op, result: reader.shared_rest() }
+            ClientReply::Reply { session, slot, number, op, result: reader.kept_rest() }
         }
     };
     Ok(ToClient { header, client, body })

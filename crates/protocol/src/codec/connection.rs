@@ -87,7 +87,7 @@ pub(super) fn encode_status(status: &Bytes, out: &mut BytesMut) {
 
 pub(super) fn decode_status(envelope: &Envelope, reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     anonymous(envelope, reader)?;
-    Ok(Frame::Status(reader.shared_rest()))
+    Ok(Frame::Status(reader.kept_rest()))
 }
 
 /// Refuses an envelope that says anything.

@@ -185,7 +185,7 @@ fn decode_operation(reader: &mut Reader<'_>, client: ClientId) -> Result<Request
     let slot = reader.u32("slot of an entry")?;
     let predicted_bytes = reader.u32("length of a predicted value")? as usize;
     let payload_bytes = reader.u32("length of an operation")? as usize;
-    let predicted = reader.shared("predicted value", predicted_bytes)?;
-    let payload = reader.shared("operation", payload_bytes)?;
+    let predicted = reader.kept("predicted value", predicted_bytes)?;
+    let payload = reader.kept("operation", payload_bytes)?;
     Ok(Request::Operation { client, session, slot, number, predicted, payload })
 }

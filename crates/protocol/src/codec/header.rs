@@ -87,6 +87,7 @@ kinds! {
     ConfigurationInfo = 0x0314 "CONFIGURATION",
     ViewHint = 0x0315 "VIEWHINT",
     AlsoRecovering = 0x0316 "ALSORECOVERING",
+    StartViewPending = 0x0317 "SVPENDING",
 }
 
 /// The part of the header that is checked before the frame is there.

@@ -8,6 +8,9 @@ use super::DecodeError;
 /// that counting on from any number received never overflows.
 pub const NUMBER_MAX: u64 = u64::MAX >> 1;
 
+/// Above this many bytes a frame fills a good part of the buffer in which it was received.
+const SMALL_FRAME_BYTES: usize = 16 << 10;
+
 /// A frame and how far it was read.
 pub(super) struct Reader<'a> {
     frame: &'a Bytes,
@@ -100,15 +103,28 @@ impl<'a> Reader<'a> {
         Err(DecodeError::TooMany { frame: self.name, field, found: u64::from(found), max })
     }
 
-    /// The next `count` bytes, sharing the frame's buffer.
-    pub(super) fn shared(&mut self, field: &'static str, count: usize) -> Result<Bytes, DecodeError> {
+    /// The next `count` bytes, to be kept.
+    pub(super) fn kept(&mut self, field: &'static str, count: usize) -> Result<Bytes, DecodeError> {
         let taken = self.take(field, count)?;
-        Ok(self.frame.slice_ref(taken))
+        Ok(self.detached(taken))
     }
 
-    /// Everything that is left, sharing the frame's buffer.
-    pub(super) fn shared_rest(&mut self) -> Bytes {
-        self.frame.slice_ref(std::mem::take(&mut self.rest))
+    /// Everything that is left, as [`Self::kept`].
+    pub(super) fn kept_rest(&mut self) -> Bytes {
+        let rest = std::mem::take(&mut self.rest);
+        self.detached(rest)
+    }
+
+    /// A copy of what is small and came in a small frame: the log keeps it for long, and must not keep with it a buffer many times
+    /// its size.
+    fn detached(&self, taken: &[u8]) -> Bytes {
+        if taken.is_empty() {
+            Bytes::new()
+        } else if self.frame.len() <= SMALL_FRAME_BYTES {
+            Bytes::copy_from_slice(taken)
+        } else {
+            self.frame.slice_ref(taken)
+        }
     }
 
     /// A text of at most `max` bytes.

@@ -12,7 +12,7 @@ use crate::log::Entry;
 use crate::message::{
     AlsoRecovering, Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder,
     GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewState, Prepare, PrepareOk, PrimaryState,
-    Recovery, RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StateContent, Vote,
+    Recovery, RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StartViewPending, StateContent, Vote,
 };
 use crate::numbers::{ChainHash, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 use crate::options::ClusterOptions;
@@ -43,6 +43,7 @@ fn kind(body: &Body) -> Kind {
         Body::StartViewChange(_) => Kind::StartViewChange,
         Body::DoViewChange(_) => Kind::DoViewChange,
         Body::StartView(_) => Kind::StartView,
+        Body::StartViewPending(_) => Kind::StartViewPending,
         Body::GetState(_) => Kind::GetState,
         Body::NewState(_) => Kind::NewState,
         Body::GetLog(_) => Kind::GetLog,
@@ -70,8 +71,11 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
         }
         Body::DoViewChange(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
         Body::StartView(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
-        Body::NewState(NewState { content: StateContent::Entries { after, previous, entries }, .. })
-        | Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
+        Body::NewState(m) => match &m.content {
+            StateContent::Entries { after, previous, entries } => Some(Run::after(*after, *previous, entries)),
+            StateContent::NeedCheckpoint { .. } => None,
+        },
         _ => None,
     }
 }
@@ -80,9 +84,15 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
 fn encode_body(body: &Body, out: &mut BytesMut) {
     match body {
         Body::Prepare(m) => out.put_u64_le(m.commit.0),
-        Body::PrepareOk(m) => out.put_u64_le(m.op.0),
+        Body::PrepareOk(m) => {
+            out.put_u64_le(m.op.0);
+            out.put_u128_le(m.head.0);
+        }
         Body::Commit(m) => put_u64s(out, [m.commit.0, m.op.0, m.sequence, m.sent_at.0]),
-        Body::CommitAck(m) => put_u64s(out, [m.sequence, m.sent_at.0, m.op.0, m.executed.0]),
+        Body::CommitAck(m) => {
+            put_u64s(out, [m.sequence, m.sent_at.0, m.op.0, m.executed.0]);
+            out.put_u128_le(m.head.0);
+        }
         Body::StartViewChange(m) => {
             out.put_u64_le(m.candidate.0);
             out.put_u8(u8::from(m.confirmed));
@@ -94,6 +104,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             put_crash_vector(out, &m.crash_vector);
         }
         Body::StartView(m) => put_u64s(out, [m.op.0, m.commit.0, m.base.0]),
+        Body::StartViewPending(m) => put_u64s(out, [m.op.0, m.of.0]),
         Body::GetState(m) => {
             put_u64s(out, [m.target.0, m.from.0, m.head_op.0]);
             out.put_u128_le(m.head.0);
@@ -207,14 +218,15 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
     let header = envelope.header(reader)?;
     let body = match kind {
         Kind::Prepare => Body::Prepare(decode_prepare(reader)?),
-        Kind::PrepareOk => Body::PrepareOk(PrepareOk { op: op(reader)? }),
+        Kind::PrepareOk => Body::PrepareOk(PrepareOk { op: op(reader)?, head: head(reader)? }),
         Kind::Commit => Body::Commit(decode_commit(reader)?),
         Kind::CommitAck => Body::CommitAck(decode_commit_ack(reader)?),
         Kind::StartViewChange => Body::StartViewChange(decode_start_view_change(reader)?),
-        Kind::DoViewChange => Body::DoViewChange(decode_do_view_change(reader)?),
-        Kind::StartView => Body::StartView(decode_start_view(reader)?),
+        Kind::DoViewChange => Body::DoViewChange(Box::new(decode_do_view_change(reader)?)),
+        Kind::StartView => Body::StartView(Box::new(decode_start_view(reader)?)),
+        Kind::StartViewPending => Body::StartViewPending(StartViewPending { op: op(reader)?, of: op(reader)? }),
         Kind::GetState => Body::GetState(decode_get_state(reader)?),
-        Kind::NewState => Body::NewState(decode_new_state(reader)?),
+        Kind::NewState => Body::NewState(Box::new(decode_new_state(reader)?)),
         Kind::GetLog => Body::GetLog(decode_get_log(reader)?),
         Kind::LogChunk => Body::LogChunk(decode_log_chunk(reader)?),
         Kind::Recovery => Body::Recovery(Recovery {
@@ -222,7 +234,7 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             attempt: reader.u32("attempt")?,
             checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
         }),
-        Kind::RecoveryResponse => Body::RecoveryResponse(decode_recovery_response(reader)?),
+        Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
             Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
         }
@@ -273,6 +285,7 @@ fn decode_commit_ack(reader: &mut Reader<'_>) -> Result<CommitAck, DecodeError> 
         sent_at: Time(reader.number("send time")?),
         op: op(reader)?,
         executed: OpNumber(reader.number("op-number executed")?),
+        head: head(reader)?,
     })
 }
 
@@ -308,7 +321,7 @@ fn decode_get_state(reader: &mut Reader<'_>) -> Result<GetState, DecodeError> {
         target: ViewNumber(reader.number("target view")?),
         from: OpNumber(reader.number("op-number held")?),
         head_op: op(reader)?,
-        head: ChainHash(reader.u128("chain hash")?),
+        head: head(reader)?,
         bytes_max: reader.u32("most bytes")?,
     })
 }
@@ -349,7 +362,7 @@ fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse,
     let crash_vector = crash_vector(reader)?;
     let primary = if reader.bool("whether the primary answers")? {
         let (op, commit, base) = (op(reader)?, commit(reader)?, base(reader)?);
-        Some(PrimaryState { op, commit, base, head: ChainHash(reader.u128("chain hash")?) })
+        Some(PrimaryState { op, commit, base, head: head(reader)? })
     } else {
         None
     };
@@ -403,6 +416,10 @@ fn founders(reader: &mut Reader<'_>) -> Result<Vec<Founder>, DecodeError> {
 
 fn op(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("op-number").map(OpNumber)
+}
+
+fn head(reader: &mut Reader<'_>) -> Result<ChainHash, DecodeError> {
+    Ok(ChainHash(reader.u128("chain hash")?))
 }
 
 fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {

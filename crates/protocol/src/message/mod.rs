@@ -54,13 +54,15 @@ pub enum Body {
     /// 4.2 step 1.
     StartViewChange(StartViewChange),
     /// 4.2 step 2.
-    DoViewChange(DoViewChange),
+    DoViewChange(Box<DoViewChange>),
     /// 4.2 step 3.
-    StartView(StartView),
+    StartView(Box<StartView>),
+    /// The new primary completes the log of its view, and gets on with it.
+    StartViewPending(StartViewPending),
     /// 5.2.
     GetState(GetState),
     /// 5.2.
-    NewState(NewState),
+    NewState(Box<NewState>),
     /// 5.3: the new primary "can ask for more information".
     GetLog(GetLog),
     /// Answers GETLOG.
@@ -68,7 +70,7 @@ pub enum Body {
     /// 4.3 step 1.
     Recovery(Recovery),
     /// 4.3 step 2.
-    RecoveryResponse(RecoveryResponse),
+    RecoveryResponse(Box<RecoveryResponse>),
     /// A node without a surviving counter asks which incarnations of it are known.
     GetIncarnation(GetIncarnation),
     /// Answers GETINCARNATION.
@@ -105,6 +107,8 @@ pub struct Prepare {
 pub struct PrepareOk {
     /// n, cumulative.
     pub op: OpNumber,
+    /// The chain hash of the sender's log up to n: a number alone does not say what is held under it.
+    pub head: ChainHash,
 }
 
 /// COMMIT v, k, sent when there is nothing to prepare.
@@ -129,6 +133,8 @@ pub struct CommitAck {
     pub sent_at: Time,
     /// The op-number up to which the sender holds the log of this view.
     pub op: OpNumber,
+    /// The chain hash of the sender's log up to there.
+    pub head: ChainHash,
     /// How far the sender has executed.
     pub executed: OpNumber,
 }
@@ -189,6 +195,15 @@ pub struct StartView {
     pub previous: ChainHash,
     /// l: the topmost entries of the log, bounded in bytes, ending at n (5.3).
     pub suffix: Vec<Entry>,
+}
+
+/// SVPENDING v: the log of the view is chosen, and the new primary fetches what it lacks of it (V10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StartViewPending {
+    /// How far the new primary has the log; grows, or it is not heard.
+    pub op: OpNumber,
+    /// How far the log goes.
+    pub of: OpNumber,
 }
 
 /// GETSTATE v, n', i (5.2).
@@ -384,6 +399,7 @@ impl Body {
             Self::StartViewChange(_) => "STARTVIEWCHANGE",
             Self::DoViewChange(_) => "DOVIEWCHANGE",
             Self::StartView(_) => "STARTVIEW",
+            Self::StartViewPending(_) => "SVPENDING",
             Self::GetState(_) => "GETSTATE",
             Self::NewState(_) => "NEWSTATE",
             Self::GetLog(_) => "GETLOG",

@@ -29,6 +29,7 @@ impl fmt::Display for Message {
                 write!(f, " {} k{} v'={} l={} {}", m.op, m.commit.0, m.log_view.0, Run(&m.suffix), m.crash_vector)
             }
             Body::StartView(m) => write!(f, " {} k{} l={}", m.op, m.commit.0, Run(&m.suffix)),
+            Body::StartViewPending(m) => write!(f, " {} of={}", m.op, m.of),
             Body::GetState(m) => write!(f, " target={} n'={} head={}", m.target, m.from.0, m.head_op),
             Body::NewState(m) => match &m.content {
                 StateContent::Entries { after, entries, .. } => {

@@ -36,6 +36,8 @@ pub enum Input {
     Tick,
     /// The identity of the latest [`Output::SaveIdentity`] is durable.
     IdentitySaved,
+    /// The address of this member refused a connection: no process listens there. A hint that saves a timeout; may be wrong.
+    PeerUnreachable(NodeId),
 }
 
 /// To whom a message goes.
@@ -143,6 +145,8 @@ pub enum Ignored {
     Unasked,
     /// The message contradicts itself or the log; its sender is broken.
     Malformed,
+    /// The sender holds another log than this one under the same number.
+    OtherLog,
     /// It would replace an operation known to be committed; its sender is broken.
     DropsCommitted,
     /// There is no room to keep it for later.

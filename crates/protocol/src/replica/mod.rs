@@ -5,10 +5,12 @@
 mod admit;
 mod bootstrap;
 mod choice;
+mod evidence;
 mod execution;
 mod fingerprint;
 mod invariants;
 mod io;
+mod new_primary;
 mod normal;
 mod plausible;
 mod primary;
@@ -36,6 +38,7 @@ use crate::numbers::{ClientId, ClusterId, Incarnation, InstanceId, NodeId, Nonce
 use crate::options::{ClusterOptions, Options};
 use crate::random::Random;
 use crate::service::Service;
+use evidence::Evidence;
 use execution::Executor;
 use staged::Staged;
 use state_transfer::Transfer;
@@ -81,6 +84,9 @@ pub struct Replica<S> {
     heard_op: OpNumber,
     /// View changes that failed since something was committed last: doubles the timeout.
     failed_view_changes: u32,
+    /// As a new primary that lagged far, it has given way to a better one since something was committed last.
+    has_forfeited: bool,
+    evidence: Evidence,
 
     now: Now,
     random: Random,
@@ -121,6 +127,8 @@ impl<S: Service> Replica<S> {
             heard_view: ViewNumber::ZERO,
             heard_op: OpNumber::ZERO,
             failed_view_changes: 0,
+            has_forfeited: false,
+            evidence: Evidence::default(),
             now,
             random,
             outputs: VecDeque::new(),
@@ -147,6 +155,7 @@ impl<S: Service> Replica<S> {
             Input::Client(message) => self.on_client(message),
             Input::Tick => self.on_tick(),
             Input::IdentitySaved => self.on_identity_saved(),
+            Input::PeerUnreachable(node) => self.on_peer_unreachable(node),
         }
         self.execute();
         self.check_invariants();
@@ -165,20 +174,22 @@ impl<S: Service> Replica<S> {
     fn on_message(&mut self, message: Message) -> Result<(), Ignored> {
         self.admit(&message)?;
         let Message { header, body } = message;
+        self.note_present(header.from, &body);
         match body {
             Body::Prepare(m) => self.on_prepare(header, m),
-            Body::PrepareOk(m) => self.on_prepare_ok(header, m.op),
+            Body::PrepareOk(m) => self.on_prepare_ok(header, m.op, m.head),
             Body::Commit(m) => self.on_commit(header, m),
-            Body::CommitAck(m) => self.on_prepare_ok(header, m.op),
+            Body::CommitAck(m) => self.on_prepare_ok(header, m.op, m.head),
             Body::StartViewChange(m) => self.on_start_view_change(header, m),
-            Body::DoViewChange(m) => self.on_do_view_change(header, m),
-            Body::StartView(m) => self.on_start_view(header, m),
+            Body::DoViewChange(m) => self.on_do_view_change(header, *m),
+            Body::StartView(m) => self.on_start_view(header, *m),
+            Body::StartViewPending(m) => self.on_start_view_pending(header, m),
             Body::GetState(m) => self.on_get_state(header, m),
-            Body::NewState(m) => self.on_new_state(header, m),
+            Body::NewState(m) => self.on_new_state(header, *m),
             Body::GetLog(m) => self.on_get_log(header, m),
             Body::LogChunk(m) => self.on_log_chunk(header, m),
             Body::Recovery(m) => self.on_recovery(header, m),
-            Body::RecoveryResponse(m) => self.on_recovery_response(header, m),
+            Body::RecoveryResponse(m) => self.on_recovery_response(header, *m),
             Body::GetIncarnation(m) => self.on_get_incarnation(header, m),
             Body::AlsoRecovering(m) => self.on_also_recovering(header, m),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),

@@ -153,7 +153,7 @@ impl<S: Service> Replica<S> {
         let commit = backup.commit_heard.min(self.log.op());
         if commit > self.commit {
             self.commit = commit;
-            self.failed_view_changes = 0;
+            self.progress_made();
         }
     }
 
@@ -170,6 +170,7 @@ impl<S: Service> Replica<S> {
             sequence: commit.sequence,
             sent_at: commit.sent_at,
             op: self.log.op(),
+            head: self.log.head_hash(),
             executed: self.executor.executed(),
         };
         self.send(header.from, Body::CommitAck(ack));
@@ -181,7 +182,7 @@ impl<S: Service> Replica<S> {
         let primary = self.primary_of(self.view);
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if std::mem::take(&mut backup.ack_owed) {
-            self.send(primary, Body::PrepareOk(PrepareOk { op: self.log.op() }));
+            self.send(primary, Body::PrepareOk(PrepareOk { op: self.log.op(), head: self.log.head_hash() }));
         }
     }
 

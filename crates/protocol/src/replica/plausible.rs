@@ -32,6 +32,7 @@ fn has_plausible_body(body: &Body) -> bool {
             all(&[m.log_view.0]) && is_plausible_log(m.op, m.commit, m.base, &m.suffix) && knows(&m.crash_vector)
         }
         Body::StartView(m) => is_plausible_log(m.op, m.commit, m.base, &m.suffix),
+        Body::StartViewPending(m) => all(&[m.of.0]) && m.op <= m.of,
         Body::GetState(m) => all(&[m.target.0, m.from.0, m.head_op.0]),
         Body::NewState(m) => is_plausible_log(m.op, m.commit, OpNumber::ZERO, &[]) && is_plausible_content(&m.content),
         Body::GetLog(m) => all(&[m.log_view.0, m.first.0, m.last.0]),

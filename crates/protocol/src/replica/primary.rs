@@ -9,7 +9,7 @@ use super::status::{Peer, Primary, Status};
 use crate::client_table::InFlight;
 use crate::log::{Entry, Request};
 use crate::message::{Body, Commit, Header, Prepare};
-use crate::numbers::{Ballot, NodeId, OpNumber, Time, Viewstamp};
+use crate::numbers::{Ballot, ChainHash, NodeId, OpNumber, Time, Viewstamp};
 use crate::service::Service;
 
 impl<S: Service> Replica<S> {
@@ -17,7 +17,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn enter_primary(&mut self) {
         let now = self.now.monotonic;
         let op = self.log.op();
-        let mut in_flight = InFlight::default();
+        let mut in_flight = InFlight::new(self.cluster_options.slots_max);
         let mut pipeline_bytes = 0;
         for entry in self.log.iter_above(self.executor.executed()) {
             in_flight.appended(entry);
@@ -26,9 +26,10 @@ impl<S: Service> Replica<S> {
             }
         }
         let retry_at = now.after(self.options.prepare_retry);
-        let peer = Peer { acked: OpNumber::ZERO, sent: op, heard_at: now, retry_at: Some(retry_at), retries: 0 };
+        let peer =
+            |id| Peer { id, acked: OpNumber::ZERO, sent: op, heard_at: now, retry_at: Some(retry_at), retries: 0 };
         self.status = Status::Primary(Primary {
-            peers: self.others().into_iter().map(|id| (id, peer.clone())).collect(),
+            peers: self.others().into_iter().map(peer).collect(),
             view_start: op,
             in_flight,
             pipeline_bytes,
@@ -63,17 +64,20 @@ impl<S: Service> Replica<S> {
     /// Sends each backup what it has not been sent: one run for all where they are level, as they usually are.
     pub(super) fn flush_prepares(&mut self) {
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
-        if primary.abdicated || primary.peers.values().all(|peer| peer.sent >= self.log.op()) {
+        let op = self.log.op();
+        if primary.abdicated || primary.peers.iter().all(|peer| peer.sent >= op) {
             return;
         }
+        let sent = primary.peers[0].sent;
+        if primary.peers.iter().all(|peer| peer.sent == sent && self.is_within_reach(peer)) {
+            return self.send_prepares(sent, None);
+        }
         let mut levels: BTreeMap<OpNumber, Vec<NodeId>> = BTreeMap::new();
-        for (id, peer) in &primary.peers {
-            if peer.sent < self.log.op() && self.is_within_reach(peer) {
-                levels.entry(peer.sent).or_default().push(*id);
-            }
+        for peer in primary.peers.iter().filter(|peer| peer.sent < op && self.is_within_reach(peer)) {
+            levels.entry(peer.sent).or_default().push(peer.id);
         }
         for (sent, peers) in levels {
-            self.send_prepares(sent, &peers);
+            self.send_prepares(sent, Some(&peers));
         }
     }
 
@@ -82,37 +86,34 @@ impl<S: Service> Replica<S> {
         self.log.op().distance_from(peer.acked) <= self.options.pipeline_ops_max
     }
 
-    /// Sends everything above `sent` to these backups, in runs of bounded size.
-    fn send_prepares(&mut self, mut sent: OpNumber, to: &[NodeId]) {
-        let to_all = to.len() == self.configuration.len() - 1;
+    /// Sends everything above `sent` to these backups, or to all, in runs of bounded size.
+    fn send_prepares(&mut self, mut sent: OpNumber, to: Option<&[NodeId]>) {
         while sent < self.log.op() {
             let entries = self.log.run(sent.next(), self.log.op(), self.options.prepare_bytes_max);
             let previous = self.log.hash_at(sent).expect("within the log");
             sent = entries.last().expect("not empty").op();
             let body = Body::Prepare(Prepare { previous, entries, commit: self.commit });
-            if to_all {
-                self.broadcast(body);
-            } else {
-                for id in to {
-                    self.send(*id, body.clone());
-                }
+            match to {
+                None => self.broadcast(body),
+                Some(ids) => ids.iter().for_each(|id| self.send(*id, body.clone())),
             }
         }
         let now = self.now.monotonic;
         let retry_at = now.after(self.options.prepare_retry);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
-        for id in to {
-            let peer = primary.peers.get_mut(id).expect("a member");
+        for peer in primary.peers.iter_mut().filter(|peer| to.is_none_or(|ids| ids.contains(&peer.id))) {
             peer.sent = sent;
             peer.retry_at.get_or_insert(retry_at);
         }
-        if to_all {
+        if to.is_none() {
             primary.heartbeat_at = now.after(self.options.heartbeat_interval);
         }
     }
 
     /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
-    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber) -> Result<(), Ignored> {
+    ///
+    /// What is held under the number has to be what was sent: after a restart, or at the beginning of a cluster, it may not be.
+    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber, head: ChainHash) -> Result<(), Ignored> {
         if header.view > self.view {
             self.heard_started(header);
             return Err(Ignored::LaterView);
@@ -122,17 +123,17 @@ impl<S: Service> Replica<S> {
         }
         let now = self.now.monotonic;
         let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        if op > self.log.op() {
-            return Err(Ignored::Malformed);
+        if !self.log.matches(op, head) {
+            return Err(Ignored::OtherLog);
         }
-        let peer = primary.peers.get_mut(&header.from).expect("admitted members only");
+        let peer = primary.peer_mut(header.from);
         peer.heard_at = now;
         if op > peer.acked {
-            primary.progress_at = now;
             peer.acked = op;
             peer.sent = peer.sent.max(op);
             peer.retries = 0;
             peer.retry_at = (op < peer.sent).then(|| now.after(self.options.prepare_retry));
+            primary.progress_at = now;
             self.count_acknowledgements();
         } else if op == peer.sent {
             peer.retry_at = None;
@@ -144,18 +145,16 @@ impl<S: Service> Replica<S> {
     /// Commits what a quorum holds in this view (2.2, 4.1 step 5).
     pub(super) fn count_acknowledgements(&mut self) {
         let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary counts") };
-        let mut held: Vec<OpNumber> = primary.peers.values().map(|peer| peer.acked).collect();
-        held.push(self.log.op());
-        held.sort_unstable_by(|left, right| right.cmp(left));
-        let commit = held[self.configuration.quorum() - 1];
-        if commit <= self.commit {
-            return;
-        }
+        let (quorum, op) = (self.configuration.quorum(), self.log.op());
+        let held_by_quorum =
+            |held: &OpNumber| 1 + primary.peers.iter().filter(|peer| peer.acked >= *held).count() >= quorum;
+        let held = primary.peers.iter().map(|peer| peer.acked).chain((quorum == 1).then_some(op));
+        let Some(commit) = held.filter(|held| *held > self.commit).filter(held_by_quorum).max() else { return };
         let committed = self.log.iter_above(self.commit).take_while(|entry| entry.op() <= commit);
         let bytes: usize = committed.map(Entry::size).sum();
         primary.pipeline_bytes -= bytes;
         self.commit = commit;
-        self.failed_view_changes = 0;
+        self.progress_made();
     }
 
     pub(super) fn tick_primary(&mut self) {
@@ -171,7 +170,7 @@ impl<S: Service> Replica<S> {
             return;
         }
         let due = |peer: &Peer| peer.retry_at.is_some_and(|due| due <= now);
-        let late: Vec<NodeId> = primary.peers.iter().filter(|(_, peer)| due(peer)).map(|(id, _)| *id).collect();
+        let late: Vec<NodeId> = primary.peers.iter().filter(|peer| due(peer)).map(|peer| peer.id).collect();
         for id in late {
             self.retry_prepare(id, now);
         }
@@ -181,7 +180,7 @@ impl<S: Service> Replica<S> {
     fn retry_prepare(&mut self, id: NodeId, now: Time) {
         let options = self.options;
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
-        let peer = primary.peers.get_mut(&id).expect("a member");
+        let peer = primary.peer_mut(id);
         peer.retries += 1;
         let delay = options.prepare_retry.saturating_mul(1 << peer.retries.min(16));
         peer.retry_at = Some(now.after(delay.min(options.prepare_retry_max)));
@@ -213,7 +212,7 @@ impl<S: Service> Replica<S> {
     fn hears_quorum(&self) -> bool {
         let Status::Primary(primary) = &self.status else { return false };
         let since = |peer: &Peer| self.now.monotonic.since(peer.heard_at);
-        let heard = primary.peers.values().filter(|peer| since(peer) < self.options.abdicate_timeout).count();
+        let heard = primary.peers.iter().filter(|peer| since(peer) < self.options.abdicate_timeout).count();
         heard + 1 >= self.configuration.quorum()
     }
 
@@ -234,11 +233,12 @@ impl<S: Service> Replica<S> {
     }
 
     fn resume_if_able(&mut self) {
-        let is_able = self.hears_quorum() && !self.is_stalled();
-        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
-        if primary.abdicated && is_able {
-            primary.abdicated = false;
-            self.votes.withdraw(self.id);
+        let is_abdicated = matches!(&self.status, Status::Primary(primary) if primary.abdicated);
+        if !is_abdicated || !self.hears_quorum() || self.is_stalled() {
+            return;
         }
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        primary.abdicated = false;
+        self.votes.withdraw(self.id);
     }
 }

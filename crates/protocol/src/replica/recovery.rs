@@ -65,6 +65,7 @@ impl<S: Service> Replica<S> {
         self.transfer = None;
         self.spare = None;
         self.votes.clear();
+        self.evidence.clear();
     }
 
     /// Durable before RECOVERY is sent, so that no incarnation is ever used twice (C3).
@@ -148,27 +149,12 @@ impl<S: Service> Replica<S> {
         let mut crash_vector = self.crash_vector.clone();
         crash_vector.raise(self.id, self.incarnation);
         let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
-        self.send(header.from, Body::RecoveryResponse(response));
+        self.send(header.from, Body::RecoveryResponse(Box::new(response)));
+        // C10: the first RECOVERY of a new life is proof of a crash. A copy of it may be late, and its sender well again.
         if is_news {
-            self.suspect_if_primary_crashed(header.from);
+            self.note_gone(header.from);
         }
         Ok(())
-    }
-
-    /// C10: the first RECOVERY of a new life of the primary is proof that the primary has crashed. A copy of it may be late, and
-    /// its sender well again.
-    fn suspect_if_primary_crashed(&mut self, from: NodeId) {
-        let now = self.now.monotonic;
-        if from != self.primary_of(self.view) {
-            return;
-        }
-        if let Status::Backup(backup) = &mut self.status
-            && backup.suspect_at > now
-        {
-            backup.suspect_at = now;
-            backup.vote_at = now.after(self.options.view_change_retry);
-            self.vote();
-        }
     }
 
     /// A replica that recovers takes part in nothing, but says why it cannot help.
@@ -236,7 +222,7 @@ impl<S: Service> Replica<S> {
         if *nonce != m.nonce || !answers_this_life {
             return Err(Ignored::Unasked);
         }
-        let message = Message { header, body: Body::RecoveryResponse(m) };
+        let message = Message { header, body: Body::RecoveryResponse(Box::new(m)) };
         match responses.get(&header.from) {
             Some(known) if freshness(known) > freshness(&message) => return Err(Ignored::Duplicate),
             _ => responses.insert(header.from, message),

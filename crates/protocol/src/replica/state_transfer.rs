@@ -93,7 +93,7 @@ impl<S: Service> Replica<S> {
         let bytes_max = self.options.transfer_bytes_max.min(m.bytes_max as usize);
         let entries = self.log.run(after.next(), self.log.op(), bytes_max);
         let content = StateContent::Entries { after, previous, entries };
-        self.send(header.from, Body::NewState(NewState { content, op: self.log.op(), commit: self.commit }));
+        self.send(header.from, Body::NewState(Box::new(NewState { content, op: self.log.op(), commit: self.commit })));
         Ok(())
     }
 
@@ -125,6 +125,7 @@ impl<S: Service> Replica<S> {
         if Some(staged.op()) == before {
             return Err(Ignored::Duplicate);
         }
+        self.extend_view_change();
         self.send_get_state();
         Ok(())
     }

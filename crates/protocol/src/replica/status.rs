@@ -38,7 +38,8 @@ pub(super) struct Starting {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Primary {
-    pub peers: BTreeMap<NodeId, Peer>,
+    /// The backups, in the order of the configuration.
+    pub peers: Vec<Peer>,
     /// The op-number with which the view began: nothing is answered from the client-table before it is executed (V13).
     pub view_start: OpNumber,
     pub in_flight: InFlight,
@@ -58,6 +59,7 @@ pub(super) struct Primary {
 /// What the primary knows of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer {
+    pub id: NodeId,
     /// It holds the log of this view up to here.
     pub acked: OpNumber,
     /// The highest op-number sent to it.
@@ -95,6 +97,8 @@ pub(super) struct ViewChange {
     pub retry_at: Time,
     /// When to vote for the next view.
     pub timeout_at: Time,
+    /// How far the new primary has said it has the log.
+    pub pending: Option<OpNumber>,
 }
 
 /// The log of a new view while the new primary completes it (5.3).
@@ -113,6 +117,8 @@ pub(super) struct Building {
     pub suffix: Staged,
     /// What was fetched so far, from the own commit-number upwards.
     pub fetched: Staged,
+    /// When to tell the others how far that is.
+    pub tell_at: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +157,13 @@ pub(super) struct Found {
     pub crash_vector: CrashVector,
 }
 
+impl Primary {
+    /// What is known of a backup. Panics for the primary's own id and for ids of no member, which are not admitted.
+    pub(super) fn peer_mut(&mut self, id: NodeId) -> &mut Peer {
+        self.peers.iter_mut().find(|peer| peer.id == id).expect("admitted members only")
+    }
+}
+
 impl Default for Status {
     fn default() -> Self {
         Self::Starting(Starting::default())
@@ -182,7 +195,7 @@ impl Status {
         match self {
             Self::Starting(starting) => (!starting.saving).then_some(starting.retry_at),
             Self::Primary(primary) => {
-                let retries = primary.peers.values().filter_map(|peer| peer.retry_at);
+                let retries = primary.peers.iter().filter_map(|peer| peer.retry_at);
                 let retry = if primary.abdicated { None } else { retries.min() };
                 retry.into_iter().chain([primary.heartbeat_at]).min()
             }

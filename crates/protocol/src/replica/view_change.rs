@@ -1,16 +1,14 @@
 //! View changes (4.2, 5.3).
 //!
 //! A quorum of votes (votes.rs) starts the view change; from then on the log is frozen (V11). Each replica sends its log's
-//! suffix to the new primary, which chooses the best log of a crash-consistent quorum, completes it beside its own, and starts
-//! the view.
+//! suffix to the new primary, which chooses and completes the log (new_primary.rs); STARTVIEW brings it back.
 
 use super::Replica;
-use super::choice::{crash_consistent, do_view_change, winner};
 use super::io::Ignored;
 use super::staged::{Staged, check_run};
-use super::status::{Building, Status, ViewChange};
-use crate::message::{Body, DoViewChange, GetLog, Header, LogChunk, Message, StartView, StartViewChange};
-use crate::numbers::{ChainHash, NodeId, OpNumber, ViewNumber};
+use super::status::{Status, ViewChange};
+use crate::message::{Body, DoViewChange, Header, Message, StartView, StartViewChange, StartViewPending};
+use crate::numbers::{NodeId, OpNumber, ViewNumber};
 use crate::service::Service;
 
 impl<S: Service> Replica<S> {
@@ -49,7 +47,7 @@ impl<S: Service> Replica<S> {
         let after = OpNumber(self.log.op().0 - suffix.len() as u64);
         let mut crash_vector = self.crash_vector.clone();
         crash_vector.raise(self.id, self.incarnation);
-        let body = Body::DoViewChange(DoViewChange {
+        let body = Body::DoViewChange(Box::new(DoViewChange {
             log_view: self.log_view,
             op: self.log.op(),
             commit: self.commit,
@@ -58,7 +56,7 @@ impl<S: Service> Replica<S> {
             previous: self.log.hash_at(after).expect("within the log"),
             suffix,
             crash_vector,
-        });
+        }));
         let primary = self.primary_of(self.view);
         if primary == self.id {
             let message = Message { header: self.header(), body };
@@ -87,7 +85,9 @@ impl<S: Service> Replica<S> {
             self.enter_view_change(header.view);
         }
         match &self.status {
-            Status::ViewChange(_) => self.keep_do_view_change(Message { header, body: Body::DoViewChange(body) }),
+            Status::ViewChange(_) => {
+                self.keep_do_view_change(Message { header, body: Body::DoViewChange(Box::new(body)) })
+            }
             Status::Primary(_) => self.send_start_view(header.from),
             _ => return Err(Ignored::WrongStatus),
         }
@@ -108,161 +108,24 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// 4.2 step 3, once a quorum that no crash has made void has answered.
-    fn choose_log(&mut self) {
-        let all: Vec<&Message> = self.status.do_view_changes().iter().collect();
-        let usable = crash_consistent(&all);
-        if usable.len() < self.configuration.quorum() {
-            return;
-        }
-        let quorum: Vec<&Message> = all.into_iter().filter(|message| usable.contains(&message.header.from)).collect();
-        let best = winner(&quorum, self.id).expect("a quorum is not empty");
-        let commits = || quorum.iter().map(|message| do_view_change(message).commit);
-        let body = do_view_change(best);
-        let after = OpNumber(body.op.0 - body.suffix.len() as u64);
-        let building = Building {
-            winner: best.header.from,
-            log_view: body.log_view,
-            op: body.op,
-            head: body.head,
-            commit: commits().max().expect("not empty"),
-            commit_floor: commits().min().expect("not empty"),
-            suffix: Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt"),
-            fetched: self.fetched_before(after, body.previous),
-        };
-        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
-        change.building = Some(building);
-        self.build_log();
-    }
-
-    /// What an earlier view left of a log that may be the one which has the hash `previous` at `after`.
-    fn fetched_before(&self, after: OpNumber, previous: ChainHash) -> Staged {
-        let may_be_part = |spare: &&Staged| spare.op() < after || spare.hash_at(after) == Some(previous);
-        self.usable_spare().filter(may_be_part).cloned().unwrap_or_else(|| self.nothing_fetched())
-    }
-
-    /// Joins the winning log to the own one where their viewstamps agree; asks the winner for what is missing between (V6).
-    fn build_log(&mut self) {
-        let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
-        let Some(building) = change.building.as_mut() else { return };
-        let (op, head) = (building.op, building.head);
-        if self.log.matches(op, head) {
-            return self.start_view(Staged::new(op, head));
-        }
-        let (after, previous) = (building.suffix.after(), building.suffix.previous());
-        if self.log.matches(after, previous) {
-            let suffix = building.suffix.clone();
-            return self.start_view(suffix);
-        }
-        if building.fetched.hash_at(after) == Some(previous) {
-            let mut whole = std::mem::take(&mut building.fetched);
-            whole.truncate(after);
-            let suffix = std::mem::take(&mut building.suffix);
-            suffix.append_to(&mut whole);
-            return self.start_view(whole);
-        }
-        self.send_get_log();
-    }
-
-    /// Nothing of another log, above what is committed in the own one.
-    fn nothing_fetched(&self) -> Staged {
-        Staged::new(self.commit, self.log.hash_at(self.commit).expect("within the log"))
-    }
-
-    fn send_get_log(&mut self) {
-        let Status::ViewChange(ViewChange { building: Some(building), .. }) = &self.status else { return };
-        let body = GetLog {
-            log_view: building.log_view,
-            first: building.fetched.op().next(),
-            last: building.suffix.after(),
-            bytes_max: u32::try_from(self.options.transfer_bytes_max).unwrap_or(u32::MAX),
-        };
-        let winner = building.winner;
-        assert_ne!(winner, self.id, "the own log is complete");
-        self.send(winner, Body::GetLog(body));
-    }
-
-    /// The log is frozen since DOVIEWCHANGE, so the part that was left out of it is still the same.
-    pub(super) fn on_get_log(&mut self, header: Header, m: GetLog) -> Result<(), Ignored> {
-        if header.view != self.view || m.log_view != self.log_view || !matches!(self.status, Status::ViewChange(_)) {
-            return Err(Ignored::WrongStatus);
-        }
-        if m.first <= self.log.base() || m.first > m.last || m.last > self.log.op() {
-            return Err(Ignored::Malformed);
-        }
-        let after = m.first.previous();
-        let bytes_max = self.options.transfer_bytes_max.min(m.bytes_max as usize);
-        let chunk = LogChunk {
-            log_view: self.log_view,
-            after,
-            previous: self.log.hash_at(after).expect("within the log"),
-            entries: self.log.run(m.first, m.last, bytes_max),
-        };
-        self.send(header.from, Body::LogChunk(chunk));
-        Ok(())
-    }
-
-    pub(super) fn on_log_chunk(&mut self, header: Header, m: LogChunk) -> Result<(), Ignored> {
-        let retry_at = self.now.monotonic.after(self.options.view_change_retry);
-        let extended = self.extended_timeout();
-        let nothing = self.nothing_fetched();
-        let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        let Some(building) = change.building.as_mut() else { return Err(Ignored::Unasked) };
-        if header.view != self.view || header.from != building.winner || m.log_view != building.log_view {
-            return Err(Ignored::Unasked);
-        }
-        let before = building.fetched.op();
-        if m.after == before && m.previous != building.fetched.head() {
-            // What an earlier view left is no part of this log.
-            building.fetched = nothing;
-            self.send_get_log();
-            return Ok(());
-        }
-        building.fetched.extend(m.after, m.previous, m.entries)?;
-        if building.fetched.op() == before {
-            return Err(Ignored::Duplicate);
-        }
-        change.retry_at = retry_at;
-        change.timeout_at = change.timeout_at.max(extended);
-        self.build_log();
-        Ok(())
-    }
-
-    /// While the log arrives the view change makes progress, and the next view would have to fetch it again (V10).
-    fn extended_timeout(&self) -> crate::numbers::Time {
-        self.now.monotonic.after(self.options.view_change_timeout)
-    }
-
-    /// 4.2 step 3: the new log replaces the old one, and the view starts.
-    fn start_view(&mut self, piece: Staged) {
-        let Status::ViewChange(ViewChange { building, .. }) = &mut self.status else { unreachable!("asked by status") };
-        let building = building.take().expect("a log was chosen");
-        let (op, head, commit, floor) = (building.op, building.head, building.commit, building.commit_floor);
-        assert!(piece.op() == op && piece.head() == head, "the whole of the winning log");
-        if commit > op || !self.keeps_committed(&piece) {
-            // Some sender is broken. Better no view than one without a committed operation; the timeout tries the next.
-            *self.ignored.entry(Ignored::DropsCommitted).or_default() += 1;
-            return;
-        }
-        piece.splice_onto(&mut self.log);
-        self.commit = self.commit.max(commit);
-        self.enter_normal();
-        let body = self.start_view_above(floor);
-        self.broadcast(body);
+    /// Something was committed: what went wrong before has been overcome.
+    pub(super) fn progress_made(&mut self) {
+        self.failed_view_changes = 0;
+        self.has_forfeited = false;
     }
 
     /// STARTVIEW with the log above `floor`, as far as it fits.
-    fn start_view_above(&self, floor: OpNumber) -> Body {
+    pub(super) fn start_view_above(&self, floor: OpNumber) -> Body {
         let suffix = self.log.suffix(floor.max(self.log.base()), self.options.start_view_bytes_max);
         let after = OpNumber(self.log.op().0 - suffix.len() as u64);
-        Body::StartView(StartView {
+        Body::StartView(Box::new(StartView {
             op: self.log.op(),
             commit: self.commit,
             base: self.log.base(),
             head: self.log.head_hash(),
             previous: self.log.hash_at(after).expect("within the log"),
             suffix,
-        })
+        }))
     }
 
     /// STARTVIEW for one that missed it.
@@ -342,6 +205,35 @@ impl<S: Service> Replica<S> {
         Ok(())
     }
 
+    /// The new primary gets on with its log: the next one would have to fetch as much (V10). Only progress counts.
+    pub(super) fn on_start_view_pending(&mut self, header: Header, m: StartViewPending) -> Result<(), Ignored> {
+        if self.primary_of(header.view) != header.from {
+            return Err(Ignored::NotPrimary);
+        }
+        if header.view < self.view {
+            return self.answer_laggard(header, false);
+        }
+        if header.view > self.view {
+            // It has the promises of a quorum.
+            self.enter_view_change(header.view);
+        }
+        let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
+        if change.pending.is_some_and(|op| op >= m.op) {
+            return Err(Ignored::Duplicate);
+        }
+        change.pending = Some(m.op);
+        self.extend_view_change();
+        Ok(())
+    }
+
+    /// While the log of the view arrives, here or at its primary, the view change makes progress (V10).
+    pub(super) fn extend_view_change(&mut self) {
+        let extended = self.now.monotonic.after(self.options.view_change_timeout);
+        if let Status::ViewChange(change) = &mut self.status {
+            change.timeout_at = change.timeout_at.max(extended);
+        }
+    }
+
     pub(super) fn tick_view_change(&mut self) {
         let now = self.now.monotonic;
         let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
@@ -354,6 +246,7 @@ impl<S: Service> Replica<S> {
         self.send_confirmed(None);
         if building {
             self.send_get_log();
+            self.tell_progress();
         } else {
             self.send_do_view_change();
         }

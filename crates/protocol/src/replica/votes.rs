@@ -84,7 +84,7 @@ impl<S: Service> Replica<S> {
     /// Votes for the next view, or for a later one that others want already.
     pub(super) fn vote(&mut self) {
         self.expire_votes();
-        self.votes.turn_to(self.view.max(self.heard_view).next());
+        self.votes.turn_to(self.next_view_with_a_primary(self.view.max(self.heard_view)));
         self.add_own_vote();
         self.send_votes();
         self.enter_if_elected();

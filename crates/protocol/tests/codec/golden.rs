@@ -61,21 +61,22 @@ fn hello() {
 
 #[test]
 fn prepare_ok() {
-    let body = Body::PrepareOk(PrepareOk { op: OpNumber(12) });
+    let body = Body::PrepareOk(PrepareOk { op: OpNumber(12), head: ChainHash(0xd0) });
     assert_golden(
         &Frame::Replica(Message { header: HEADER, body }),
         &[
             "f6565252",                         // magic
             "0100",                             // version
             "0203",                             // kind
-            "08000000",                         // length of the body
-            "285ab148",                         // checksum
+            "18000000",                         // length of the body
+            "8ec65365",                         // checksum
             "c1000000000000000000000000000000", // cluster
             "0e00000000000000",                 // epoch
             "0300000000000000",                 // view
             "0200000000000000",                 // node
             "0500000000000000",                 // incarnation
             "0c00000000000000",                 // op-number
+            "d0000000000000000000000000000000", // chain hash
         ],
     );
 }

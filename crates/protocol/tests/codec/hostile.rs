@@ -218,7 +218,7 @@ fn a_suffix_that_does_not_end_at_the_head_of_its_log_is_refused() {
     let last = entry(ChainHash(5), 7);
     let start_view = |op, head| {
         let (commit, base, previous) = (OpNumber(0), OpNumber(0), ChainHash(5));
-        message(Body::StartView(StartView { op, commit, base, head, previous, suffix: vec![last.clone()] }))
+        message(Body::StartView(Box::new(StartView { op, commit, base, head, previous, suffix: vec![last.clone()] })))
     };
     assert!(decoded(&encoded(&start_view(OpNumber(7), last.hash))).is_ok());
     let frame = start_view(OpNumber(7), last.hash);
@@ -239,7 +239,7 @@ fn more_entries_than_the_frame_has_bytes_for_are_refused_before_making_room() {
 
 #[test]
 fn nobody_can_make_a_counter_overflow() {
-    let frame = message(Body::PrepareOk(PrepareOk { op: OpNumber(1) }));
+    let frame = message(Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(5) }));
     let found = NUMBER_MAX + 1;
     let error = tampered(&frame, 0, &found.to_le_bytes());
     assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREPAREOK", field: "op-number", found });
@@ -252,7 +252,8 @@ fn nobody_can_make_a_counter_overflow() {
 #[test]
 fn a_crash_vector_names_its_nodes_in_order_and_once() {
     let crash_vector: CrashVector = [(NodeId(1), Incarnation(1)), (NodeId(2), Incarnation(1))].into_iter().collect();
-    let frame = message(Body::RecoveryResponse(RecoveryResponse { nonce: Nonce(1), crash_vector, primary: None }));
+    let frame =
+        message(Body::RecoveryResponse(Box::new(RecoveryResponse { nonce: Nonce(1), crash_vector, primary: None })));
     let second_node = 16 + 4 + 16;
     for found in [0u64, 1] {
         let error = tampered(&frame, second_node, &found.to_le_bytes());

@@ -138,7 +138,7 @@ fn view_change_body() -> impl Strategy<Value = Body> {
             Body::StartViewChange(StartViewChange { candidate, votes, confirmed })
         }),
         (view(), op(), op(), hash(), run(0), crash_vector()).prop_map(
-            |(log_view, commit, base, head, run, crash_vector)| Body::DoViewChange(DoViewChange {
+            |(log_view, commit, base, head, run, crash_vector)| Body::DoViewChange(Box::new(DoViewChange {
                 log_view,
                 op: run.end(),
                 commit,
@@ -147,16 +147,16 @@ fn view_change_body() -> impl Strategy<Value = Body> {
                 previous: run.previous,
                 suffix: run.entries,
                 crash_vector,
-            })
+            }))
         ),
-        (op(), op(), hash(), run(0)).prop_map(|(commit, base, head, run)| Body::StartView(StartView {
+        (op(), op(), hash(), run(0)).prop_map(|(commit, base, head, run)| Body::StartView(Box::new(StartView {
             op: run.end(),
             commit,
             base,
             head: run.head(head),
             previous: run.previous,
             suffix: run.entries,
-        })),
+        }))),
         (view(), op(), op(), any::<u32>()).prop_map(|(log_view, first, last, bytes_max)| Body::GetLog(GetLog {
             log_view,
             first,
@@ -184,17 +184,22 @@ fn normal_body() -> impl Strategy<Value = Body> {
             entries: run.entries,
             commit,
         })),
-        op().prop_map(|op| Body::PrepareOk(PrepareOk { op })),
+        (op(), hash()).prop_map(|(op, head)| Body::PrepareOk(PrepareOk { op, head })),
+        (op(), op()).prop_map(|(op, of)| Body::StartViewPending(StartViewPending { op, of })),
         (op(), op(), number(), number()).prop_map(|(commit, op, sequence, sent_at)| {
             Body::Commit(Commit { commit, op, sequence, sent_at: Time(sent_at) })
         }),
-        (number(), number(), op(), op()).prop_map(|(sequence, sent_at, op, executed)| {
-            Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, executed })
+        (number(), number(), op(), hash(), op()).prop_map(|(sequence, sent_at, op, head, executed)| {
+            Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, head, executed })
         }),
         (view(), op(), op(), hash(), any::<u32>()).prop_map(|(target, from, head_op, head, bytes_max)| {
             Body::GetState(GetState { target, from, head_op, head, bytes_max })
         }),
-        (content, op(), op()).prop_map(|(content, op, commit)| Body::NewState(NewState { content, op, commit })),
+        (content, op(), op()).prop_map(|(content, op, commit)| Body::NewState(Box::new(NewState {
+            content,
+            op,
+            commit
+        }))),
     ]
 }
 
@@ -212,7 +217,7 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         })),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
-            Body::RecoveryResponse(RecoveryResponse { nonce, crash_vector, primary })
+            Body::RecoveryResponse(Box::new(RecoveryResponse { nonce, crash_vector, primary }))
         }),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::GetIncarnation(GetIncarnation { nonce, attempt })),
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {

@@ -38,23 +38,32 @@ fn messages(n: u64) -> Vec<Body> {
     vec![
         Body::Prepare(Prepare { previous, entries: entries.clone(), commit: op }),
         Body::Prepare(Prepare { previous, entries: Vec::new(), commit: op }),
-        Body::PrepareOk(PrepareOk { op }),
+        Body::PrepareOk(PrepareOk { op, head: ChainHash(0) }),
+        Body::StartViewPending(StartViewPending { op, of: op }),
         Body::Commit(Commit { commit: op, op, sequence: n, sent_at: Time(n) }),
-        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, executed: op }),
+        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, head: ChainHash(0), executed: op }),
         Body::StartViewChange(StartViewChange { candidate: view, votes, confirmed: false }),
         Body::StartViewChange(StartViewChange { candidate: view, votes: Vec::new(), confirmed: true }),
-        Body::DoViewChange(do_view_change(ViewNumber(0))),
-        Body::DoViewChange(do_view_change(view)),
-        Body::DoViewChange(DoViewChange { suffix: Vec::new(), head: previous, ..do_view_change(ViewNumber(0)) }),
-        Body::StartView(StartView { op, commit: op, base, head, previous, suffix: suffix.clone() }),
-        Body::StartView(StartView { op, commit: op, base, head: previous, previous, suffix: Vec::new() }),
+        Body::DoViewChange(Box::new(do_view_change(ViewNumber(0)))),
+        Body::DoViewChange(Box::new(do_view_change(view))),
+        Body::DoViewChange(Box::new(DoViewChange {
+            suffix: Vec::new(),
+            head: previous,
+            ..do_view_change(ViewNumber(0))
+        })),
+        Body::StartView(Box::new(StartView { op, commit: op, base, head, previous, suffix: suffix.clone() })),
+        Body::StartView(Box::new(StartView { op, commit: op, base, head: previous, previous, suffix: Vec::new() })),
         Body::GetState(GetState { target: view, from: op, head_op: op, head, bytes_max: u32::MAX }),
-        Body::NewState(NewState { content, op, commit: op }),
-        Body::NewState(NewState { content: StateContent::NeedCheckpoint { op, root: [0; 32] }, op, commit: op }),
+        Body::NewState(Box::new(NewState { content, op, commit: op })),
+        Body::NewState(Box::new(NewState {
+            content: StateContent::NeedCheckpoint { op, root: [0; 32] },
+            op,
+            commit: op,
+        })),
         Body::GetLog(GetLog { log_view: view, first: op, last: op, bytes_max: 0 }),
         Body::LogChunk(LogChunk { log_view: view, after: op, previous, entries }),
         Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, checkpoint: op }),
-        Body::RecoveryResponse(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary }),
+        Body::RecoveryResponse(Box::new(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary })),
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
         Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),
         Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
@@ -141,7 +150,7 @@ fn a_false_commit_number_in_a_do_view_change_starts_no_view() {
         incarnation: Incarnation(1),
     };
     group.isolate(1);
-    group.input(1, Input::Message(Message { header, body: Body::DoViewChange(body) }));
+    group.input(1, Input::Message(Message { header, body: Body::DoViewChange(Box::new(body)) }));
     group.run_for(ms(1_000));
     assert_eq!((group.view(1), group.status(1)), (4, StatusName::ViewChange));
     group.heal();

@@ -23,7 +23,9 @@ fn a_recovering_replica_takes_part_in_nothing() {
     group.deliver(0, 2, "PREPARE");
     group.enter_view_change(2, 1);
     let prepare = Prepare { previous: ChainHash(0), entries: Vec::new(), commit: OpNumber(9) };
-    for body in [Body::Prepare(prepare), Body::PrepareOk(PrepareOk { op: OpNumber(1) }), Body::ViewHint] {
+    for body in
+        [Body::Prepare(prepare), Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(0) }), Body::ViewHint]
+    {
         let header = Header { view: ViewNumber(7), ..group.header(1) };
         group.input(2, Input::Message(Message { header, body }));
     }

@@ -72,6 +72,86 @@ fn a_primary_whose_large_messages_vanish_is_replaced() {
     assert_eq!(group.execute(primary, session, 2, "y"), "y", "what nobody else has is not part of the new view");
 }
 
+/// V14: whose address refuses connections has no process; the backups need not wait for a timeout to learn it.
+#[test]
+fn a_primary_whose_process_is_gone_is_replaced_at_once() {
+    for size in [3, 5] {
+        let (mut group, _) = Group::serving(size);
+        group.crash(0);
+        for id in 1..size {
+            group.input(id, Input::PeerUnreachable(NodeId(0)));
+        }
+        group.run_for(ms(20));
+        assert_eq!((group.primary(), group.view(1)), (1, 1), "{size} replicas: sooner than any timeout");
+    }
+}
+
+/// V14: r0 and r1 are gone. Views whose primary is known to be gone are skipped, or each would cost a timeout.
+#[test]
+fn two_dead_primaries_in_a_row_cost_no_timeout() {
+    let (mut group, _) = Group::serving(5);
+    group.crash(0);
+    group.crash(1);
+    for gone in [1, 0] {
+        for id in 2..5 {
+            group.input(id, Input::PeerUnreachable(NodeId(gone)));
+        }
+    }
+    group.run_for(ms(20));
+    assert_eq!((group.primary(), group.view(2)), (2, 2));
+}
+
+/// V14: the new primary dies during the view change: so much is known before its time is over.
+#[test]
+fn a_new_primary_that_dies_in_the_view_change_is_replaced_at_once() {
+    let (mut group, _) = Group::serving(5);
+    group.crash(0);
+    group.lose(|to, message| to == 1 && message.body.name() == "DOVIEWCHANGE");
+    for id in 1..5 {
+        group.input(id, Input::PeerUnreachable(NodeId(0)));
+    }
+    group.run_for(ms(5));
+    assert!((1..5).all(|id| (group.view(id), group.status(id)) == (1, StatusName::ViewChange)));
+    group.crash(1);
+    for id in 2..5 {
+        group.input(id, Input::PeerUnreachable(NodeId(1)));
+    }
+    group.run_for(ms(20));
+    assert_eq!((group.primary(), group.view(2)), (2, 2));
+}
+
+/// V14: a replica that recovers says so by asking; the votes skip the view that it would lead.
+#[test]
+fn a_recovering_replica_is_not_elected() {
+    let (mut group, _) = Group::serving(5);
+    group.crash(1);
+    group.restart(1);
+    let asked = group.hold(|_, message| message.body.name() == "RECOVERY");
+    for (to, message) in asked {
+        group.input(to.0, Input::Message(message));
+    }
+    group.network.clear();
+    group.isolate(1);
+    group.crash(0);
+    for id in 2..5 {
+        group.input(id, Input::PeerUnreachable(NodeId(0)));
+    }
+    group.run_for(ms(20));
+    assert_eq!((group.primary(), group.view(2)), (2, 2));
+}
+
+/// V14: evidence may be wrong, as when one path alone refuses. It is one vote, and does not last.
+#[test]
+fn one_replica_that_cannot_connect_deposes_nobody() {
+    let (mut group, session) = Group::serving(3);
+    for _ in 0..100 {
+        group.input(2, Input::PeerUnreachable(NodeId(0)));
+        group.run_for(ms(20));
+    }
+    assert_eq!((group.view(0), group.view(2), group.status(2)), (0, 0, StatusName::Normal));
+    assert_eq!(group.execute(0, session, 1, "a"), "a");
+}
+
 /// C10: RECOVERY proves that its sender has crashed, once. A copy that arrives after the sender has recovered and become
 /// primary proves nothing: it deposed a healthy primary.
 #[test]

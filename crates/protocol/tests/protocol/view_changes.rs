@@ -287,3 +287,60 @@ fn a_new_primary_is_not_given_up_while_its_log_arrives() {
     assert_eq!((group.view(1), group.status(1), group.view(2)), (1, StatusName::Normal, 1));
     assert_eq!(group.journal(1), "x".repeat(50));
 }
+
+/// A group without r0, its primary until now, in which r1 is next and lacks 50 operations; each answer takes 40 ms and brings one.
+fn with_a_lagging_new_primary(size: u64, forfeit_ops: u64) -> Group {
+    let options = Options { transfer_bytes_max: 0, do_view_change_bytes_max: 0, forfeit_ops, ..Options::default() };
+    let (mut group, session) = quiet(size, options);
+    group.isolate(1);
+    for number in 1..=50 {
+        group.execute(0, session, number, "x");
+    }
+    group.run_for(ms(100));
+    group.crash(0);
+    group.heal();
+    group.latency = ms(20);
+    group
+}
+
+/// V10: the others could change the view without r1 as well. They wait for it while it says that it gets on with the log.
+#[test]
+fn the_backups_wait_for_a_new_primary_that_tells_them_of_its_progress() {
+    let mut group = with_a_lagging_new_primary(5, u64::MAX);
+    group.run_for(ms(4_000));
+    for id in 1..5 {
+        assert_eq!((group.view(id), group.status(id)), (1, StatusName::Normal), "r{id}");
+    }
+    assert_eq!(group.journal(1), "x".repeat(50));
+}
+
+/// V10: progress is what counts, not being alive. r1 says again and again that it is as far as it was.
+#[test]
+fn a_new_primary_that_gets_no_further_is_given_up() {
+    let mut group = with_a_lagging_new_primary(5, u64::MAX);
+    group.lose(|_, message| matches!(message.body, Body::LogChunk(_)));
+    group.run_for(ms(2_000));
+    assert_eq!(group.primary(), 2);
+}
+
+/// V10: r1 lacks too much and r2, next in line, has it: r1 gives way at once, and nobody waits for its transfer.
+#[test]
+fn a_new_primary_that_lags_far_gives_way_to_a_better_one() {
+    let mut group = with_a_lagging_new_primary(3, 40);
+    while group.status(1) == StatusName::Normal {
+        group.run_for(ms(1));
+    }
+    group.run_for(ms(100));
+    assert_eq!((group.view(2), group.status(2)), (2, StatusName::Normal), "sooner than any timeout");
+}
+
+/// V10: nobody hears r2, to whom r1 has given way. When it is r1's turn again it insists, or the two would go on for ever.
+#[test]
+fn a_new_primary_gives_way_once() {
+    let mut group = with_a_lagging_new_primary(3, 40);
+    let leads = ["STARTVIEW", "COMMIT", "PREPARE", "NEWSTATE"];
+    group.lose(move |_, message| message.header.from == NodeId(2) && leads.contains(&message.body.name()));
+    group.run_for(ms(15_000));
+    assert_eq!((group.primary(), group.view(1)), (1, 4));
+    assert_eq!(group.journal(1), "x".repeat(50));
+}

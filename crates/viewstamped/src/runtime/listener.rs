@@ -17,7 +17,6 @@ use viewstamped_protocol::NodeId;
 use viewstamped_protocol::codec::{self, Frame, Hello, Limits, Purpose};
 
 use super::clients::ClientConnection;
-use super::detach::{detach_message, detach_request};
 use super::frames::{FrameReader, ReadError};
 use super::outlet::Outlet;
 use super::shared::{Asked, Shared};
@@ -166,10 +165,7 @@ fn hand_over_requests(
     let mut is_any = false;
     while let Some((frame, size)) = reader.buffered()? {
         let asked = match frame {
-            Frame::FromClient(mut message) => {
-                detach_request(&mut message);
-                Asked::Message(message)
-            }
+            Frame::FromClient(message) => Asked::Message(message),
             Frame::StatusRequest => Asked::Status,
             _ => return Err(ReadError::OutOfPlace),
         };
@@ -285,10 +281,7 @@ fn hand_over_messages(shared: &Shared, reader: &mut FrameReader, peer: NodeId) -
     let mut is_any = false;
     while let Some((frame, size)) = reader.buffered()? {
         match frame {
-            Frame::Replica(mut message) if message.header.from == peer => {
-                detach_message(&mut message, size);
-                shared.from_peers.push(message, size);
-            }
+            Frame::Replica(message) if message.header.from == peer => shared.from_peers.push(message, size),
             _ => return Err(ReadError::OutOfPlace),
         }
         is_any = true;

@@ -4,7 +4,6 @@ mod accepted;
 mod clients;
 pub(crate) mod clock;
 pub(crate) mod control;
-mod detach;
 pub(crate) mod frames;
 mod inbox;
 mod learning;

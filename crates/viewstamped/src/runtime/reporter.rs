@@ -140,6 +140,7 @@ fn ignored_name(reason: Ignored) -> &'static str {
         Ignored::Duplicate => "duplicate",
         Ignored::Unasked => "unasked",
         Ignored::Malformed => "malformed",
+        Ignored::OtherLog => "other-log",
         Ignored::DropsCommitted => "drops-committed",
         Ignored::NoRoom => "no-room",
     }
@@ -161,6 +162,7 @@ pub(crate) fn ignored(reason: Ignored) -> &'static str {
         | Ignored::NotPrimary
         | Ignored::Duplicate
         | Ignored::Unasked
+        | Ignored::OtherLog
         | Ignored::NoRoom => "they do not fit the state of this replica",
     }
 }
