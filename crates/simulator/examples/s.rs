@@ -18,6 +18,7 @@ fn main() {
             "wiped" => b.wiped = n != 0,
             "retries" => b.retries = n != 0,
             "width" => b.width = Some(n as usize),
+            "every" => b.every_order = n != 0,
             "seed" => b.seed = n,
             "secs" => secs = n as f64,
             "levels" => b.levels_max = n as u32,

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Replica;
-use super::status::Status;
+use super::status::{RecoveryStage, Status};
 use crate::configuration::MEMBERS_MAX;
 use crate::numbers::Time;
 use crate::random::Random;
@@ -65,7 +65,7 @@ impl<S: Service> Replica<S> {
             Status::Primary(primary) => {
                 primary.heartbeat_sequence = 0;
                 primary.heartbeat_at = now.after(self.options.heartbeat_interval);
-                for peer in primary.peers.values_mut() {
+                for peer in &mut primary.peers {
                     (peer.retry_at, peer.retries) = (None, 0);
                 }
             }
@@ -95,6 +95,7 @@ impl<S: Service> Replica<S> {
     /// operations. For a search in which neither happens.
     pub fn forget_hints(&mut self) {
         self.votes.clear();
+        self.evidence.clear();
         self.heard_view = self.view;
         self.heard_op = self.log.op();
         match &mut self.status {
@@ -111,6 +112,21 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// How many messages this replica only keeps, until it has enough of them to do anything: answers to what it asks while it
+    /// recovers, or as a new primary the DOVIEWCHANGEs of others. Nobody can tell that it has them.
+    #[must_use]
+    pub fn gathered(&self) -> usize {
+        match &self.status {
+            Status::Recovering(recovering) => match &recovering.stage {
+                RecoveryStage::AskIncarnation { answers, .. } => answers.len(),
+                RecoveryStage::Asking { responses, .. } => responses.len(),
+                RecoveryStage::Saving | RecoveryStage::Fetching { .. } => 0,
+            },
+            Status::ViewChange(change) if change.building.is_none() => change.do_view_changes.len().saturating_sub(1),
+            _ => 0,
+        }
+    }
+
     /// A number that differs for states from which a replica may behave differently, given the same configuration and options.
     ///
     /// Left out are the random numbers to come, statistics, and the state of the service with its client-table, which follow
@@ -123,7 +139,8 @@ impl<S: Service> Replica<S> {
         (self.view, self.log_view, self.commit, self.executor.executed()).hash(&mut hasher);
         (self.log.base(), self.log.op(), self.log.head_hash()).hash(&mut hasher);
         (&self.transfer, &self.spare, &self.votes).hash(&mut hasher);
-        (self.heard_view, self.heard_op, self.failed_view_changes).hash(&mut hasher);
+        (self.heard_view, self.heard_op, &self.evidence).hash(&mut hasher);
+        (self.failed_view_changes, self.has_forfeited).hash(&mut hasher);
         match &self.status {
             Status::ViewChange(change) if change.do_view_changes.len() > 1 => {
                 let mut sorted = change.clone();

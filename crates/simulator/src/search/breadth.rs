@@ -2,291 +2,303 @@
 
 use crate::checkers::Violation;
 use crate::search::judge::Judge;
-use crate::search::steps::{Action, Steps};
+use crate::search::paths::Paths;
+use crate::search::sample::{self, Candidate};
+use crate::search::steps::{Action, LocalId, Steps};
 use crate::search::table::Table;
+use crate::search::transcript::Transcript;
 use crate::search::world::World;
-use crate::search::{Bounds, Counterexample, Found, Verdict};
-
-/// How much has been done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Levels that are complete.
-    pub levels: u32,
-    /// Different states.
-    pub states: u64,
-    /// States of the level under way.
-    pub frontier: u64,
-    /// Steps tried.
-    pub transitions: u64,
-    /// Different states of single replicas.
-    pub locals: usize,
-    /// Different steps of single replicas: how often the real code ran.
-    pub steps: usize,
-    /// Different messages.
-    pub messages: usize,
-    /// The bytes that the states take.
-    pub bytes: usize,
-}
+use crate::search::{Bounds, Counterexample, Found, Progress, Verdict};
 
 /// How many states are expanded between two looks at whether to go on.
-const STATES_PER_LOOK: u64 = 4_096;
+const STATES_PER_LOOK: usize = 1_024;
 
 /// Searches within the bounds. Now and then `goes_on` is told how far it is, and decides whether it goes on.
 pub fn search(bounds: &Bounds, goes_on: &mut dyn FnMut(&Progress) -> bool) -> Found {
     Search::new(*bounds).run(goes_on)
 }
 
-/// A step that was taken: from which state, at whose place, and what.
-#[derive(Clone, Copy, Default)]
-struct Link {
-    from: u32,
-    what: u32,
+/// A violation, and the actions at one place that led to it.
+struct Failed {
+    violation: Violation,
+    place: usize,
+    actions: Vec<Action>,
 }
 
-impl Link {
-    fn new(from: usize, place: usize, action: Action) -> Self {
-        let place = u32::try_from(place).expect("a member");
-        Self { from: u32::try_from(from).expect("below 2^32 states"), what: place << 27 | action.code() }
-    }
+/// Why a level was not completed.
+enum Stopped {
+    Bound,
+    Violation(Counterexample),
+}
 
-    fn taken(self) -> (usize, Action) {
-        ((self.what >> 27) as usize, Action::of_code(self.what & ((1 << 27) - 1)))
-    }
+/// Where a step starts from.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    world: &'a World,
+    /// Its number.
+    number: usize,
+    /// Where it is in the list of its level.
+    at: usize,
 }
 
 struct Search {
     bounds: Bounds,
     steps: Steps,
     judge: Judge,
+    first: World,
+    /// All states seen; in a sampled search those that were kept.
     visited: Table<()>,
-    /// How each state was reached first.
-    links: Vec<Link>,
+    paths: Paths,
+    /// The states of this level, and of the next one.
     frontier: Vec<u32>,
     next: Vec<u32>,
+    /// In a sampled search: the states that the next level could have.
+    candidates: Vec<Candidate>,
+    candidate_keys: Table<()>,
+    is_sampled: bool,
     transitions: u64,
     levels: u32,
-    first: Vec<u32>,
-    at: usize,
-    /// Of a sampled level: the states it could have, and how each is reached.
-    candidates: Vec<Candidate>,
-    level: Table<()>,
-    is_sampled: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Candidate {
-    class: u64,
-    order: u64,
-    at: usize,
-    link: Link,
+    /// Who gathers, from which state, and what it has been through already.
+    gatherer: (usize, usize),
+    gathered: Vec<LocalId>,
+    /// Room for states in the making: with all letters, and with those that still matter.
+    whole: World,
+    pruned: World,
 }
 
 impl Search {
     fn new(bounds: Bounds) -> Self {
-        let steps = Steps::new(bounds);
+        let mut steps = Steps::new(bounds);
         let judge = Judge::new(&steps.configuration);
+        let first = World { locals: steps.founded(), ..World::default() };
         Self {
             bounds,
             steps,
             judge,
+            first,
             visited: Table::new(),
-            links: Vec::new(),
+            paths: Paths::default(),
             frontier: Vec::new(),
             next: Vec::new(),
+            candidates: Vec::new(),
+            candidate_keys: Table::new(),
+            is_sampled: false,
             transitions: 0,
             levels: 0,
-            first: Vec::new(),
-            at: 0,
-            candidates: Vec::new(),
-            level: Table::new(),
-            is_sampled: false,
+            gatherer: (0, 0),
+            gathered: Vec::new(),
+            whole: World::default(),
+            pruned: World::default(),
         }
     }
 
     fn run(mut self, goes_on: &mut dyn FnMut(&Progress) -> bool) -> Found {
-        self.first = self.steps.founded();
-        let first = World { locals: self.first.clone(), ..World::default() };
-        self.visited.insert(first.key(), ());
-        self.links.push(Link::default());
-        first.write_to(&mut self.frontier);
+        self.visited.insert(self.first.key(), ());
+        let link = self.paths.link(0, 0, &[]);
+        self.paths.push(link);
+        self.first.write_to(&mut self.frontier);
         let mut base = 0;
         let verdict = loop {
-            let level = self.links.len();
+            let level_end = self.paths.len();
             match self.expand(base, goes_on) {
-                Ok(true) => {}
-                Ok(false) => break Verdict::Bounded,
-                Err(found) => break Verdict::Violated(found),
+                Ok(()) => {}
+                Err(Stopped::Bound) => break Verdict::Bounded,
+                Err(Stopped::Violation(found)) => break Verdict::Violated(found),
             }
-            self.sample();
+            self.keep_sample();
             self.levels += 1;
-            base = level;
+            base = level_end;
             std::mem::swap(&mut self.frontier, &mut self.next);
             self.next.clear();
             if self.frontier.is_empty() {
                 break if self.is_sampled { Verdict::Sampled } else { Verdict::Exhausted };
             }
-            if self.levels >= self.bounds.levels_max || !goes_on(&self.progress(self.links.len() - base)) {
+            if self.levels >= self.bounds.levels_max || !goes_on(&self.progress(self.paths.len() - base)) {
                 break Verdict::Bounded;
             }
         };
         Found { verdict, progress: self.progress(0) }
     }
 
-    /// Expands all states of a level, the first of which has the number `base`; false when a bound of the search is reached.
-    fn expand(&mut self, base: usize, goes_on: &mut dyn FnMut(&Progress) -> bool) -> Result<bool, Counterexample> {
-        let members = self.bounds.replicas;
-        let (mut world, mut actions, mut at, mut number) = (World::default(), Vec::new(), 0, base);
-        let mut child = World::default();
+    /// Expands all states of a level, the first of which has the number `base`.
+    fn expand(&mut self, base: usize, goes_on: &mut dyn FnMut(&Progress) -> bool) -> Result<(), Stopped> {
+        let (mut world, mut actions) = (World::default(), Vec::new());
+        let (mut at, mut number) = (0, base);
         while at < self.frontier.len() {
-            self.at = at;
-            at = world.read_from(&self.frontier, at, members);
+            let end = world.read_from(&self.frontier, at, self.bounds.replicas);
             world.actions(&self.steps, &self.bounds, &self.first, &mut actions);
+            let origin = Origin { world: &world, number, at };
             for (place, action) in actions.drain(..) {
-                self.transitions += 1;
-                if let Err(violation) = self.follow(&world, place, action, &mut child, number) {
-                    return Err(self.counterexample(violation, number, place, action));
+                if let Err(failed) = self.follow(origin, place, action) {
+                    return Err(Stopped::Violation(self.counterexample(number, failed)));
                 }
             }
-            number += 1;
-            let is_full = self.links.len() as u64 >= self.bounds.states_max;
-            if is_full || (number as u64).is_multiple_of(STATES_PER_LOOK) && !goes_on(&self.progress(0)) {
-                return Ok(false);
+            (at, number) = (end, number + 1);
+            let is_full = self.paths.len() as u64 >= self.bounds.states_max;
+            if is_full || number.is_multiple_of(STATES_PER_LOOK) && !goes_on(&self.progress(0)) {
+                return Err(Stopped::Bound);
             }
         }
-        Ok(true)
-    }
-
-    /// Takes one step, and keeps where it leads when that is new.
-    fn follow(
-        &mut self,
-        world: &World,
-        place: usize,
-        action: Action,
-        child: &mut World,
-        number: usize,
-    ) -> Result<(), Violation> {
-        let before = world.locals[place];
-        let id = self.steps.take(before, action);
-        let step = self.steps.step(id).as_ref().map_err(Clone::clone)?;
-        if world.is_unchanged_by(place, action, step) {
-            return Ok(());
-        }
-        child.clone_from(world);
-        child.apply(place, action, step);
-        child.ghost = self.judge.continued(world.ghost, &self.steps, before, id, step)?;
-        let whole = child.clone();
-        child.drop_dead_letters(&self.steps, &self.bounds);
-        let key = child.key();
-        if self.bounds.width.is_some() {
-            if self.visited.get(key).is_some() || !self.level.insert(key, ()) {
-                return Ok(());
-            }
-        } else if !self.visited.insert(key, ()) {
-            return Ok(());
-        }
-        self.judge.check(&self.steps, world, place, step, &whole)?;
-        let link = Link::new(number, place, action);
-        if self.bounds.width.is_some() {
-            let class = child.class(&self.steps);
-            self.candidates.push(Candidate { class, order: crate::search::table::mix(key ^ self.bounds.seed), at: self.at, link });
-            return Ok(());
-        }
-        self.links.push(link);
-        child.write_to(&mut self.next);
         Ok(())
     }
 
-    fn sample(&mut self) {
-        let Some(width) = self.bounds.width else { return };
-        let mut candidates = std::mem::take(&mut self.candidates);
-        self.level = Table::new();
-        if candidates.len() > width {
-            self.is_sampled = true;
-            candidates.sort_unstable_by_key(|c| (c.class, c.order));
-            let mut classes: Vec<(usize, usize)> = Vec::new();
-            let mut start = 0;
-            for i in 1..=candidates.len() {
-                if i == candidates.len() || candidates[i].class != candidates[start].class {
-                    classes.push((start, i - start));
-                    start = i;
-                }
-            }
-            classes.sort_unstable_by_key(|(start, len)| (*len, *start));
-            let mut left = width;
-            let mut kept = Vec::new();
-            let count = classes.len();
-            for (i, (start, len)) in classes.into_iter().enumerate() {
-                let share = (left / (count - i)).min(len);
-                left -= share;
-                kept.extend_from_slice(&candidates[start..start + share]);
-            }
-            candidates = kept;
+    /// Takes one step, or all that belong together.
+    fn follow(&mut self, origin: Origin<'_>, place: usize, action: Action) -> Result<(), Failed> {
+        self.transitions += 1;
+        let before = origin.world.locals[place];
+        let failed = |violation| Failed { violation, place, actions: vec![action] };
+        let id = self.steps.take(before, action);
+        let step = self.steps.step(id).as_ref().map_err(|violation| failed(violation.clone()))?;
+        if origin.world.is_unchanged_by(place, action, step) {
+            return Ok(());
         }
-        candidates.sort_unstable_by_key(|c| (c.at, c.link.what));
+        if !self.bounds.every_order && matches!(action, Action::Deliver(_)) {
+            let next = step.next;
+            if self.steps.is_only_kept(before, step) {
+                if self.gatherer != (origin.number, place) {
+                    self.gatherer = (origin.number, place);
+                    self.gathered.clear();
+                }
+                if next == before || self.gathered.contains(&next) {
+                    return Ok(());
+                }
+                self.gathered.push(next);
+                return self.gather(origin, place, next, &mut vec![action]);
+            }
+            if !self.bounds.votes && self.steps.local(next).is_gathering {
+                // It joined a view change by a DOVIEWCHANGE, and keeps it. It may as well have joined before.
+                return Ok(());
+            }
+        }
+        self.arrive(origin, place, before, &[action]).map_err(failed)
+    }
+
+    /// Delivers to a replica what it only keeps, in every order that makes a difference, until it does something with it.
+    fn gather(
+        &mut self,
+        origin: Origin<'_>,
+        place: usize,
+        local: LocalId,
+        path: &mut Vec<Action>,
+    ) -> Result<(), Failed> {
+        for letter in &origin.world.letters {
+            let action = Action::Deliver(*letter);
+            if !self.steps.letters.get(*letter).is_part_for(place) || path.contains(&action) {
+                continue;
+            }
+            self.transitions += 1;
+            path.push(action);
+            let failed = |violation: &Violation| Failed { violation: violation.clone(), place, actions: path.clone() };
+            let id = self.steps.take(local, action);
+            let step = self.steps.step(id).as_ref().map_err(failed)?;
+            let next = step.next;
+            if self.steps.is_only_kept(local, step) {
+                if next != local && !self.gathered.contains(&next) {
+                    self.gathered.push(next);
+                    self.gather(origin, place, next, path)?;
+                }
+            } else if !step.is_beyond {
+                self.arrive(origin, place, local, path).map_err(|violation| failed(&violation))?;
+            }
+            path.pop();
+        }
+        Ok(())
+    }
+
+    /// Takes the last step of a path at `place`, from `before`, and keeps the state where it leads when that is new.
+    fn arrive(
+        &mut self,
+        origin: Origin<'_>,
+        place: usize,
+        before: LocalId,
+        path: &[Action],
+    ) -> Result<(), Violation> {
+        let action = *path.last().expect("at least one step");
+        self.advance(origin.world, place, before, action)?;
+        let key = self.pruned.key();
+        let is_new = match self.bounds.width {
+            Some(_) => self.visited.get(key).is_none() && self.candidate_keys.insert(key, ()),
+            None => self.visited.insert(key, ()),
+        };
+        if !is_new {
+            return Ok(());
+        }
+        let id = self.steps.take(before, action);
+        let step = self.steps.step(id).as_ref().expect("just taken");
+        self.judge.check(&self.steps, origin.world, place, step, &self.whole)?;
+        let link = self.paths.link(origin.number, place, path);
+        if self.bounds.width.is_some() {
+            let candidate = Candidate::new(&self.pruned, &self.steps, self.bounds.seed, origin.at, link);
+            self.candidates.push(candidate);
+        } else {
+            self.paths.push(link);
+            self.pruned.write_to(&mut self.next);
+        }
+        Ok(())
+    }
+
+    /// Makes the state after a step: with all letters, and with those that still matter.
+    fn advance(&mut self, world: &World, place: usize, before: LocalId, action: Action) -> Result<(), Violation> {
+        let id = self.steps.take(before, action);
+        let step = self.steps.step(id).as_ref().map_err(Clone::clone)?;
+        self.whole.clone_from(world);
+        self.whole.apply(place, action, step);
+        self.whole.ghost = self.judge.continued(world.ghost, &self.steps, before, id, step)?;
+        self.pruned.clone_from(&self.whole);
+        self.pruned.drop_dead_letters(&self.steps, &self.bounds);
+        Ok(())
+    }
+
+    /// In a sampled search: chooses the states of the next level.
+    fn keep_sample(&mut self) {
+        let Some(width) = self.bounds.width else { return };
+        let candidates = std::mem::take(&mut self.candidates);
+        self.candidate_keys = Table::new();
+        self.is_sampled |= candidates.len() > width;
         let mut world = World::default();
-        for c in candidates {
-            world.read_from(&self.frontier, c.at, self.bounds.replicas);
-            let (place, action) = c.link.taken();
-            let before = world.locals[place];
-            let id = self.steps.take(before, action);
-            let Ok(step) = self.steps.step(id) else { unreachable!() };
-            let ghost = self.judge.continued(world.ghost, &self.steps, before, id, step).unwrap();
-            world.apply(place, action, step);
-            world.ghost = ghost;
-            world.drop_dead_letters(&self.steps, &self.bounds);
-            self.visited.insert(world.key(), ());
-            self.links.push(c.link);
-            world.write_to(&mut self.next);
+        for candidate in sample::choose(candidates, width) {
+            world.read_from(&self.frontier, candidate.parent, self.bounds.replicas);
+            let (place, actions) = self.paths.taken(candidate.link);
+            let (last, earlier) = actions.split_last().expect("at least one step");
+            let mut before = world.locals[place];
+            for action in earlier {
+                let id = self.steps.take(before, *action);
+                before = self.steps.step(id).as_ref().expect("taken without a violation").next;
+            }
+            self.advance(&world, place, before, *last).expect("taken without a violation");
+            self.visited.insert(self.pruned.key(), ());
+            self.paths.push(candidate.link);
+            self.pruned.write_to(&mut self.next);
         }
     }
 
     fn progress(&self, frontier: usize) -> Progress {
         let (locals, steps) = self.steps.sizes();
-        let lists = self.frontier.capacity() + self.next.capacity();
+        let lists = (self.frontier.capacity() + self.next.capacity()) * size_of::<u32>();
+        let candidates = self.candidates.capacity() * size_of::<Candidate>() + self.candidate_keys.bytes();
         Progress {
             levels: self.levels,
-            states: self.links.len() as u64,
+            states: self.paths.len() as u64,
             frontier: frontier as u64,
             transitions: self.transitions,
             locals,
             steps,
             messages: self.steps.letters.len(),
-            bytes: self.visited.bytes() + self.links.capacity() * size_of::<Link>() + lists * size_of::<u32>(),
+            bytes: self.visited.bytes() + self.paths.bytes() + lists + candidates,
         }
     }
 
     /// The way to a violation, told again from the beginning.
-    fn counterexample(&mut self, violation: Violation, from: usize, place: usize, action: Action) -> Counterexample {
-        let mut taken = vec![(place, action)];
-        let mut at = from;
-        while at != 0 {
-            taken.push(self.links[at].taken());
-            at = self.links[at].from as usize;
-        }
-        taken.reverse();
-        let mut world = World { locals: self.steps.founded(), ..World::default() };
-        let mut transcript = Vec::new();
-        for (place, action) in taken {
-            transcript.push(self.line(&world, place, action));
-            let id = self.steps.take(world.locals[place], action);
-            if let Ok(step) = self.steps.step(id) {
-                world.apply(place, action, step);
+    fn counterexample(&mut self, from: usize, failed: Failed) -> Counterexample {
+        let mut taken = self.paths.from_the_beginning(from);
+        taken.push((failed.place, failed.actions));
+        let mut transcript = Transcript::new(&mut self.steps, self.first.clone());
+        for (place, actions) in taken {
+            for action in actions {
+                transcript.tell(place, action);
             }
         }
-        Counterexample { violation, transcript }
-    }
-
-    fn line(&self, world: &World, place: usize, action: Action) -> String {
-        let _ = world;
-        match action {
-            Action::Deliver(letter) => {
-                let letter = self.steps.letters.get(letter);
-                format!("r{}->r{place} {}", letter.from, letter.message)
-            }
-            Action::Submit(operation) => format!("c{operation}->r{place} REGISTER"),
-            Action::Join(view) => format!("r{place} joins the view change to {view}"),
-            Action::Crash => format!("r{place} crashes, starts again"),
-            Action::Fire(timer) => format!("r{place} {timer:?}"),
-        }
+        let lines = transcript.into_lines();
+        Counterexample { violation: failed.violation, transcript: lines }
     }
 }

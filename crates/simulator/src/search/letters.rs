@@ -38,6 +38,12 @@ impl Letter {
     pub(super) fn is_for(&self, place: usize) -> bool {
         self.to.map_or(self.from != place, |to| to == place)
     }
+
+    /// Whether it is one of several that the replica at `place` needs together.
+    pub(super) fn is_part_for(&self, place: usize) -> bool {
+        let is_part = matches!(self.kind, Kind::RecoveryResponse | Kind::KnownIncarnation | Kind::DoViewChange);
+        is_part && self.is_for(place)
+    }
 }
 
 /// The messages.

@@ -3,15 +3,19 @@
 mod breadth;
 mod judge;
 mod letters;
+mod paths;
+mod sample;
 mod steps;
 mod table;
+mod transcript;
 mod world;
 
 use std::fmt;
 
+use viewstamped_protocol::Message;
 use viewstamped_protocol::message::Body;
 
-pub use breadth::{Progress, search};
+pub use breadth::search;
 
 use crate::checkers::Violation;
 
@@ -37,6 +41,8 @@ pub struct Bounds {
     /// Whether view changes need votes. Without, any replica joins any view change at any time, which includes all that
     /// votes allow.
     pub votes: bool,
+    /// Whether the parts of an answer may arrive in between other things, although nobody can tell.
+    pub every_order: bool,
     /// Whether a crash takes the identity, too.
     pub wiped: bool,
     /// The most states kept of one level; without it all are, and the search is exhaustive.
@@ -61,6 +67,7 @@ impl Default for Bounds {
             retries: false,
             heartbeats: false,
             votes: false,
+            every_order: false,
             wiped: false,
             width: None,
             seed: 0,
@@ -77,11 +84,12 @@ impl Bounds {
     }
 
     /// Whether messages of this kind are under way at all.
-    fn delivers(&self, body: &Body) -> bool {
-        match body {
-            Body::StartViewChange(_) => self.votes,
+    fn delivers(&self, message: &Message) -> bool {
+        match &message.body {
+            Body::StartViewChange(m) => self.votes && m.candidate.0 <= self.view_max,
             Body::GetIncarnation(_) | Body::KnownIncarnation(_) => self.wiped,
             Body::CommitAck(_)
+            | Body::StartViewPending(_)
             | Body::ViewHint
             | Body::StaleIncarnation(_)
             | Body::AlsoRecovering(_)
@@ -90,6 +98,27 @@ impl Bounds {
             _ => true,
         }
     }
+}
+
+/// How much of a search has been done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Levels that are complete: all states that many steps away from the beginning.
+    pub levels: u32,
+    /// Different states.
+    pub states: u64,
+    /// States of the level that begins, where one does.
+    pub frontier: u64,
+    /// Steps tried.
+    pub transitions: u64,
+    /// Different states of single replicas.
+    pub locals: usize,
+    /// Different steps of single replicas: how often the real code ran.
+    pub steps: usize,
+    /// Different messages.
+    pub messages: usize,
+    /// The bytes that the states take.
+    pub bytes: usize,
 }
 
 /// How a search ended.

@@ -57,6 +57,8 @@ pub(super) struct Local {
     pub(super) boots: u32,
     pub(super) seen: Seen,
     pub(super) is_primary: bool,
+    /// It only keeps what arrives, until it has enough of it.
+    pub(super) is_gathering: bool,
     /// The members whose DOVIEWCHANGE it holds, and of which life.
     pub(super) held: Vec<(usize, Incarnation)>,
     /// The lives of the members that it knows of, by place.
@@ -66,6 +68,8 @@ pub(super) struct Local {
 /// What a step led to.
 #[derive(Debug)]
 pub(super) struct Step {
+    /// Leads beyond the highest view, where the search does not go.
+    pub(super) is_beyond: bool,
     pub(super) next: LocalId,
     pub(super) sent: Vec<LetterId>,
     pub(super) replies: Vec<ToClient>,
@@ -108,6 +112,15 @@ impl Steps {
 
     pub(super) fn step(&self, id: StepId) -> &Result<Step, Violation> {
         &self.steps[id as usize]
+    }
+
+    /// Whether a step from `before` only makes the replica keep what arrived: nobody else can tell, so it can wait until the
+    /// rest arrives.
+    pub(super) fn is_only_kept(&self, before: LocalId, step: &Step) -> bool {
+        let (before, after) = (self.local(before), self.local(step.next));
+        let is_quiet = step.sent.is_empty() && step.replies.is_empty() && step.calls.is_empty();
+        let stays = (before.seen.status, before.seen.view) == (after.seen.status, after.seen.view);
+        after.is_gathering && is_quiet && stays
     }
 
     /// How many states of replicas, and how many steps, were needed.
@@ -175,7 +188,7 @@ impl Steps {
         };
         let replica = Replica::new(setup, Observed::new(Map, calls.clone()), MOMENT);
         let seen = Seen::of(boots, &replica.probe());
-        Local { replica, calls, durable, place, boots, seen, is_primary: false, held: Vec::new(), known: Vec::new() }
+        Local { replica, calls, durable, place, boots, seen, is_primary: false, is_gathering: false, held: Vec::new(), known: Vec::new() }
     }
 
     /// The number of this state.
@@ -192,6 +205,7 @@ impl Steps {
         let probe = local.replica.probe();
         local.seen = Seen::of(local.boots, &probe);
         local.is_primary = local.seen.status == StatusName::Normal && self.configuration.primary(probe.view) == probe.id;
+        local.is_gathering = local.replica.gathered() > 0;
         let held = probe.do_view_changes.iter().map(|message| message.header);
         local.held = held.map(|header| (self.place(header.from), header.incarnation)).collect();
         local.known = self.configuration.ids().map(|id| probe.crash_vector.known(id)).collect();
@@ -214,7 +228,7 @@ impl Steps {
             match output {
                 Output::Send { to, message } => {
                     self.check_sent(&local, &message)?;
-                    if !self.bounds.delivers(&message.body) {
+                    if !self.bounds.delivers(&message) {
                         continue;
                     }
                     let to = match to {
@@ -231,7 +245,8 @@ impl Steps {
         sent.dedup();
         let next = self.number(local);
         self.check(id, action, next)?;
-        Ok(Step { next, sent, replies, calls })
+        let is_beyond = self.local(next).seen.view.0 > self.bounds.view_max;
+        Ok(Step { is_beyond, next, sent, replies, calls })
     }
 
     /// The real code.
@@ -251,7 +266,8 @@ impl Steps {
             place: before.place,
             boots: before.boots,
             seen: before.seen,
-            is_primary: before.is_primary,
+            is_primary: false,
+            is_gathering: false,
             held: Vec::new(),
             known: Vec::new(),
         };

@@ -55,7 +55,7 @@ impl World {
     ///
     /// Members that lead no view within the bounds are interchangeable as long as nothing was heard of them: of those to whom
     /// nothing has happened yet, only the first one acts.
-    pub(super) fn actions(&self, steps: &Steps, bounds: &Bounds, first: &[LocalId], actions: &mut Vec<(usize, Action)>) {
+    pub(super) fn actions(&self, steps: &Steps, bounds: &Bounds, first: &World, actions: &mut Vec<(usize, Action)>) {
         actions.clear();
         let mut is_virgin_seen = false;
         let locals = self.locals.iter().map(|local| steps.local(*local));
@@ -83,19 +83,9 @@ impl World {
     }
 
     /// Whether nothing has happened to this replica that anybody could tell it from others by.
-    fn is_untouched(&self, place: usize, steps: &Steps, first: &[LocalId]) -> bool {
+    fn is_untouched(&self, place: usize, steps: &Steps, first: &World) -> bool {
         let is_about = |letter: &Letter| letter.from == place || letter.to == Some(place);
-        self.locals[place] == first[place] && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
-    }
-
-    /// A rough description: states of the same class are alike.
-    pub(super) fn class(&self, steps: &Steps) -> u64 {
-        let mut class = mix(u64::from(self.ghost) << 32 | u64::from(self.crashes) << 16 | u64::from(self.submitted));
-        for local in &self.locals {
-            let seen = &steps.local(*local).seen;
-            class = mix(class ^ (seen.status as u64) << 48 ^ seen.view.0 << 32 ^ seen.incarnation.0 << 16 ^ seen.op.0);
-        }
-        class
+        self.locals[place] == first.locals[place] && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
     }
 
     /// What happens to a live replica without a message.
@@ -127,6 +117,9 @@ impl World {
 
     /// Whether this step at `place` leaves everything as it is.
     pub(super) fn is_unchanged_by(&self, place: usize, action: Action, step: &Step) -> bool {
+        if step.is_beyond {
+            return true;
+        }
         let counts = matches!(action, Action::Crash)
             || matches!(action, Action::Submit(operation) if operation == self.submitted);
         !counts
