@@ -84,14 +84,7 @@ impl Durability {
     }
 
     /// Notes a DOVIEWCHANGE when it is sent; `log` is its sender's.
-    pub(crate) fn promised(
-        &mut self,
-        place: usize,
-        header: &Header,
-        message: &DoViewChange,
-        log: &Log,
-        ghost: &Ghost,
-    ) {
+    pub(crate) fn promised(&mut self, place: usize, header: &Header, message: &DoViewChange, log: &Log, ghost: &Ghost) {
         let promises = self.promises.entry(header.view).or_default();
         if promises.iter().any(|promise| (promise.place, promise.incarnation) == (place, header.incarnation)) {
             return;

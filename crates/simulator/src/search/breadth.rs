@@ -57,6 +57,7 @@ struct Search {
     candidate_keys: Table<()>,
     is_sampled: bool,
     transitions: u64,
+    partial: u64,
     levels: u32,
     /// Who gathers, from which state, and what it has been through already.
     gatherer: (usize, usize),
@@ -84,6 +85,7 @@ impl Search {
             candidate_keys: Table::new(),
             is_sampled: false,
             transitions: 0,
+            partial: 0,
             levels: 0,
             gatherer: (0, 0),
             gathered: Vec::new(),
@@ -206,13 +208,7 @@ impl Search {
     }
 
     /// Takes the last step of a path at `place`, from `before`, and keeps the state where it leads when that is new.
-    fn arrive(
-        &mut self,
-        origin: Origin<'_>,
-        place: usize,
-        before: LocalId,
-        path: &[Action],
-    ) -> Result<(), Violation> {
+    fn arrive(&mut self, origin: Origin<'_>, place: usize, before: LocalId, path: &[Action]) -> Result<(), Violation> {
         let action = *path.last().expect("at least one step");
         self.advance(origin.world, place, before, action)?;
         let key = self.pruned.key();
@@ -223,6 +219,7 @@ impl Search {
         if !is_new {
             return Ok(());
         }
+        self.partial += u64::from(self.pruned.is_partial(&self.steps));
         let id = self.steps.take(before, action);
         let step = self.steps.step(id).as_ref().expect("just taken");
         self.judge.check(&self.steps, origin.world, place, step, &self.whole)?;
@@ -279,6 +276,7 @@ impl Search {
         Progress {
             levels: self.levels,
             states: self.paths.len() as u64,
+            partial: self.partial,
             frontier: frontier as u64,
             transitions: self.transitions,
             locals,
@@ -290,7 +288,7 @@ impl Search {
 
     /// The way to a violation, told again from the beginning.
     fn counterexample(&mut self, from: usize, failed: Failed) -> Counterexample {
-        let mut taken = self.paths.from_the_beginning(from);
+        let mut taken = self.paths.to(from);
         taken.push((failed.place, failed.actions));
         let mut transcript = Transcript::new(&mut self.steps, self.first.clone());
         for (place, actions) in taken {

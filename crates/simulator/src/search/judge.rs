@@ -59,7 +59,14 @@ impl Judge {
     }
 
     /// What this step makes of the history of what was decided and done; checks I-PREFIX, I-EXEC-ONCE, I-STATE, I-EXACTLY-ONCE.
-    pub(super) fn continued(&mut self, ghost: u32, steps: &Steps, before: LocalId, id: StepId, step: &Step) -> Result<u32, Violation> {
+    pub(super) fn continued(
+        &mut self,
+        ghost: u32,
+        steps: &Steps,
+        before: LocalId,
+        id: StepId,
+        step: &Step,
+    ) -> Result<u32, Violation> {
         let key = mix(u64::from(ghost) << 32 | u64::from(id));
         if let Some(known) = self.continued.get(key) {
             return Ok(known);

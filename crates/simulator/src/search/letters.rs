@@ -2,9 +2,9 @@
 
 use std::hash::Hash;
 
+use viewstamped_protocol::log::Log;
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::{Configuration, Incarnation, Message, OpNumber, ViewNumber};
-use viewstamped_protocol::log::Log;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::message_kind::Kind;

@@ -4,18 +4,18 @@ mod breadth;
 mod judge;
 mod letters;
 mod paths;
+mod presets;
 mod sample;
 mod steps;
 mod table;
 mod transcript;
 mod world;
 
-use std::fmt;
-
 use viewstamped_protocol::Message;
 use viewstamped_protocol::message::Body;
 
 pub use breadth::search;
+pub use presets::{PRESETS, Preset, preset};
 
 use crate::checkers::Violation;
 
@@ -34,8 +34,8 @@ pub struct Bounds {
     pub crashes_each: u32,
     /// How many may be without memory at once.
     pub down_max: usize,
-    /// Whether clients ask again, at any primary.
-    pub retries: bool,
+    /// How often clients ask again, at any primary.
+    pub retries: u32,
     /// Whether primaries send COMMIT.
     pub heartbeats: bool,
     /// Whether view changes need votes. Without, any replica joins any view change at any time, which includes all that
@@ -55,29 +55,29 @@ pub struct Bounds {
     pub levels_max: u32,
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            replicas: 3,
-            operations: 1,
-            view_max: 1,
-            crashes: 1,
-            crashes_each: 2,
-            down_max: 1,
-            retries: false,
-            heartbeats: false,
-            votes: false,
-            every_order: false,
-            wiped: false,
-            width: None,
-            seed: 0,
-            states_max: 100_000_000,
-            levels_max: 1_000,
-        }
-    }
-}
-
 impl Bounds {
+    /// States are numbered with 32 bits.
+    pub const STATES_MAX: u64 = u32::MAX as u64;
+
+    /// One operation, views 0 and 1, one crash, exhaustively.
+    pub const DEFAULT: Self = Self {
+        replicas: 3,
+        operations: 1,
+        view_max: 1,
+        crashes: 1,
+        crashes_each: 2,
+        down_max: 1,
+        retries: 0,
+        heartbeats: false,
+        votes: false,
+        every_order: false,
+        wiped: false,
+        width: None,
+        seed: 0,
+        states_max: 100_000_000,
+        levels_max: 1_000,
+    };
+
     /// Whether timers run out, so that what only they use matters.
     fn has_timers(&self) -> bool {
         self.votes
@@ -107,6 +107,8 @@ pub struct Progress {
     pub levels: u32,
     /// Different states.
     pub states: u64,
+    /// Of them, those in which some replica holds a part of what it waits for.
+    pub partial: u64,
     /// States of the level that begins, where one does.
     pub frontier: u64,
     /// Steps tried.
@@ -150,15 +152,4 @@ pub struct Found {
     pub verdict: Verdict,
     /// How much was done.
     pub progress: Progress,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exhausted => write!(f, "exhaustive, clean"),
-            Self::Sampled => write!(f, "sampled, clean"),
-            Self::Bounded => write!(f, "bounded, clean"),
-            Self::Violated(found) => write!(f, "VIOLATED after {} steps: {}", found.transcript.len(), found.violation),
-        }
-    }
 }

@@ -75,7 +75,7 @@ impl Paths {
     }
 
     /// Everything that was done from the beginning to the state `at`.
-    pub(super) fn from_the_beginning(&self, mut at: usize) -> Vec<(usize, Vec<Action>)> {
+    pub(super) fn to(&self, mut at: usize) -> Vec<(usize, Vec<Action>)> {
         let mut taken = Vec::new();
         while at != 0 {
             taken.push(self.taken(self.links[at]));

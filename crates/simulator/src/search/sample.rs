@@ -39,8 +39,7 @@ fn class_of(world: &World, steps: &Steps) -> u64 {
 pub(super) fn choose(mut candidates: Vec<Candidate>, width: usize) -> Vec<Candidate> {
     if candidates.len() > width {
         candidates.sort_unstable_by_key(|candidate| (candidate.class, candidate.order));
-        let mut classes: Vec<&[Candidate]> =
-            candidates.chunk_by(|left, right| left.class == right.class).collect();
+        let mut classes: Vec<&[Candidate]> = candidates.chunk_by(|left, right| left.class == right.class).collect();
         classes.sort_by_key(|class| class.len());
         let (mut left, count) = (width, classes.len());
         let mut chosen = Vec::with_capacity(width);

@@ -9,7 +9,8 @@ use viewstamped_protocol::message::{Body, ClientRequest, Header, StartViewChange
 use viewstamped_protocol::replica::{Probe, Timer};
 use viewstamped_protocol::{
     ClientId, ClusterId, ClusterOptions, Configuration, Destination, EpochNumber, FromClient, Identity, Incarnation,
-    Input, InstanceId, Message, Now, OpNumber, Options, Output, Replica, Setup, StatusName, Time, Timestamp, ViewNumber,
+    Input, InstanceId, Message, Now, OpNumber, Options, Output, Replica, Setup, StatusName, Time, Timestamp,
+    ViewNumber,
 };
 
 use crate::checkers::consistency::Consistency;
@@ -188,7 +189,18 @@ impl Steps {
         };
         let replica = Replica::new(setup, Observed::new(Map, calls.clone()), MOMENT);
         let seen = Seen::of(boots, &replica.probe());
-        Local { replica, calls, durable, place, boots, seen, is_primary: false, is_gathering: false, held: Vec::new(), known: Vec::new() }
+        Local {
+            replica,
+            calls,
+            durable,
+            place,
+            boots,
+            seen,
+            is_primary: false,
+            is_gathering: false,
+            held: Vec::new(),
+            known: Vec::new(),
+        }
     }
 
     /// The number of this state.
@@ -204,7 +216,8 @@ impl Steps {
         }
         let probe = local.replica.probe();
         local.seen = Seen::of(local.boots, &probe);
-        local.is_primary = local.seen.status == StatusName::Normal && self.configuration.primary(probe.view) == probe.id;
+        local.is_primary =
+            local.seen.status == StatusName::Normal && self.configuration.primary(probe.view) == probe.id;
         local.is_gathering = local.replica.gathered() > 0;
         let held = probe.do_view_changes.iter().map(|message| message.header);
         local.held = held.map(|header| (self.place(header.from), header.incarnation)).collect();
@@ -217,10 +230,8 @@ impl Steps {
 
     fn perform(&mut self, id: LocalId, action: Action) -> Result<Step, Violation> {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(id, action)));
-        let (local, outputs) = outcome.map_err(|panic| Violation {
-            checker: "PANIC",
-            sentence: panic_message(panic.as_ref()),
-        })?;
+        let (local, outputs) =
+            outcome.map_err(|panic| Violation { checker: "PANIC", sentence: panic_message(panic.as_ref()) })?;
         let calls = std::mem::take(&mut *local.calls.borrow_mut());
         let mut replies = Vec::new();
         let mut sent = Vec::new();
@@ -396,8 +407,7 @@ impl Action {
     }
 
     pub(super) fn of_code(code: u32) -> Self {
-        const TIMERS: [Timer; 5] =
-            [Timer::Suspect, Timer::ViewChange, Timer::Heartbeat, Timer::Gap, Timer::Transfer];
+        const TIMERS: [Timer; 5] = [Timer::Suspect, Timer::ViewChange, Timer::Heartbeat, Timer::Gap, Timer::Transfer];
         let low = code & 0xffff;
         match code >> 16 {
             0x100 => Self::Submit(low),

@@ -16,6 +16,7 @@ pub(super) struct World {
     pub(super) ghost: u32,
     pub(super) crashes: u32,
     pub(super) submitted: u32,
+    pub(super) retried: u32,
     pub(super) locals: Vec<LocalId>,
     /// Everything ever sent that can still matter, in order. Any of it may arrive at any time, any number of times, or never.
     pub(super) letters: Vec<LetterId>,
@@ -25,7 +26,7 @@ impl World {
     /// Appends this world to a list of worlds of one group.
     pub(super) fn write_to(&self, list: &mut Vec<u32>) {
         list.push(u32::try_from(self.letters.len()).expect("few"));
-        list.extend([self.ghost, self.crashes, self.submitted]);
+        list.extend([self.ghost, self.crashes, self.submitted << 16 | self.retried]);
         list.extend(&self.locals);
         list.extend(&self.letters);
     }
@@ -33,7 +34,8 @@ impl World {
     /// Reads the world at `at` of a list, and says where the next one is.
     pub(super) fn read_from(&mut self, list: &[u32], at: usize, members: usize) -> usize {
         let letters = list[at] as usize;
-        (self.ghost, self.crashes, self.submitted) = (list[at + 1], list[at + 2], list[at + 3]);
+        (self.ghost, self.crashes) = (list[at + 1], list[at + 2]);
+        (self.submitted, self.retried) = (list[at + 3] >> 16, list[at + 3] & 0xffff);
         let (locals, end) = (at + 4, at + 4 + members + letters);
         self.locals.clear();
         self.locals.extend(&list[locals..locals + members]);
@@ -44,11 +46,17 @@ impl World {
 
     /// A hash of all of it.
     pub(super) fn key(&self) -> u64 {
-        let mut key = mix(u64::from(self.ghost) << 32 | u64::from(self.crashes) << 16 | u64::from(self.submitted));
+        let mut key = mix(u64::from(self.ghost) << 32 | u64::from(self.crashes));
+        key = mix(key ^ u64::from(self.submitted << 16 | self.retried));
         for number in self.locals.iter().chain(&self.letters) {
             key = mix(key ^ u64::from(*number));
         }
         key
+    }
+
+    /// Whether some replica holds a part of what it waits for.
+    pub(super) fn is_partial(&self, steps: &Steps) -> bool {
+        self.locals.iter().any(|local| steps.local(*local).is_gathering)
     }
 
     /// Everything that could happen next: to whom, and what.
@@ -61,10 +69,9 @@ impl World {
         let locals = self.locals.iter().map(|local| steps.local(*local));
         let down = locals.clone().filter(|local| local.seen.status == StatusName::Recovering).count();
         for (place, local) in locals.enumerate() {
-            if !bounds.votes && place as u64 > bounds.view_max && self.is_untouched(place, steps, first) {
-                if std::mem::replace(&mut is_virgin_seen, true) {
-                    continue;
-                }
+            let is_virgin = !bounds.votes && place as u64 > bounds.view_max && self.is_untouched(place, steps, first);
+            if is_virgin && std::mem::replace(&mut is_virgin_seen, true) {
+                continue;
             }
             let is_down = local.seen.status == StatusName::Recovering;
             let may_fail = is_down || down < bounds.down_max;
@@ -85,7 +92,8 @@ impl World {
     /// Whether nothing has happened to this replica that anybody could tell it from others by.
     fn is_untouched(&self, place: usize, steps: &Steps, first: &World) -> bool {
         let is_about = |letter: &Letter| letter.from == place || letter.to == Some(place);
-        self.locals[place] == first.locals[place] && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
+        self.locals[place] == first.locals[place]
+            && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
     }
 
     /// What happens to a live replica without a message.
@@ -94,7 +102,7 @@ impl World {
             if self.submitted < bounds.operations {
                 actions.push((place, Action::Submit(self.submitted)));
             }
-            if bounds.retries {
+            if self.retried < bounds.retries {
                 actions.extend((0..self.submitted).map(|operation| (place, Action::Submit(operation))));
             }
             if bounds.heartbeats {
@@ -132,7 +140,11 @@ impl World {
     pub(super) fn apply(&mut self, place: usize, action: Action, step: &Step) {
         self.locals[place] = step.next;
         self.crashes += u32::from(action == Action::Crash);
-        self.submitted += u32::from(action == Action::Submit(self.submitted));
+        if let Action::Submit(operation) = action {
+            let is_first = operation == self.submitted;
+            self.submitted += u32::from(is_first);
+            self.retried += u32::from(!is_first);
+        }
         for letter in &step.sent {
             if let Err(gap) = self.letters.binary_search(letter) {
                 self.letters.insert(gap, *letter);
