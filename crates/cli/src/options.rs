@@ -50,9 +50,12 @@ pub(crate) struct ReplicaOptions {
     /// The largest prepare retry after doubling
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.prepare_retry_max))]
     prepare_retry_max: Span,
-    /// How often an unanswered RECOVERY is sent again; doubled up to 1 s
+    /// How often an unanswered RECOVERY is sent again; doubled by each failure
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.recovery_retry))]
     recovery_retry: Span,
+    /// The largest recovery_retry after doubling
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.recovery_retry_max))]
+    recovery_retry_max: Span,
     /// How long a GETSTATE may stay unanswered before another replica is asked
     #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.transfer_retry))]
     transfer_retry: Span,
@@ -108,6 +111,7 @@ impl ReplicaOptions {
             prepare_retry: self.prepare_retry.0,
             prepare_retry_max: self.prepare_retry_max.0,
             recovery_retry: self.recovery_retry.0,
+            recovery_retry_max: self.recovery_retry_max.0,
             transfer_retry: self.transfer_retry.0,
             gap_timeout: self.gap_timeout.0,
             pipeline_ops_max: self.pipeline_ops_max,
@@ -140,6 +144,18 @@ pub(crate) struct SharedOptions {
     /// The largest operation accepted
     #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.operation_bytes_max.into()), value_parser = size_below_4_gib)]
     operation_bytes_max: Size,
+    /// The most slots of all sessions together; the least recently active sessions are evicted beyond it
+    #[arg(long, value_name = "COUNT", default_value_t = CLUSTER.slots_total_max)]
+    slots_total_max: u32,
+    /// Results up to this size are kept for every slot; larger ones share --large-replies-bytes-max
+    #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.small_reply_bytes_max.into()), value_parser = size_below_4_gib)]
+    small_reply_bytes_max: Size,
+    /// The most bytes of larger results kept in all; the oldest are forgotten first
+    #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.large_replies_bytes_max.into()), value_parser = size_below_4_gib)]
+    large_replies_bytes_max: Size,
+    /// The largest result sent at all; a client is told that a larger one is lost
+    #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.result_bytes_max.into()), value_parser = size_below_4_gib)]
+    result_bytes_max: Size,
 }
 
 impl SharedOptions {
@@ -151,6 +167,10 @@ impl SharedOptions {
             slots_max: self.slots_max,
             reply_bytes_max: narrow(self.reply_bytes_max),
             operation_bytes_max: narrow(self.operation_bytes_max),
+            slots_total_max: self.slots_total_max,
+            small_reply_bytes_max: narrow(self.small_reply_bytes_max),
+            large_replies_bytes_max: narrow(self.large_replies_bytes_max),
+            result_bytes_max: narrow(self.result_bytes_max),
         }
     }
 }

@@ -13,18 +13,8 @@ use crate::message::{ClientReply, RefusedReason};
 use crate::numbers::{ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot};
 use crate::options::ClusterOptions;
 
-/// Results up to this many bytes are kept for every slot; larger ones share [`LARGE_REPLIES_MAX`] of the largest result.
-const SMALL_REPLY_BYTES: usize = 256;
-
-/// How many results of the largest size are kept in all; the oldest are forgotten first. 64 MiB at default options.
-const LARGE_REPLIES_MAX: usize = 1_024;
-
-/// The largest result sent at all, 8 MiB: what fits a frame of any connection. A client is told that a larger one is lost.
-const RESULT_BYTES_MAX: usize = 8 << 20;
-
-/// How many slots sessions may have on average: the sessions of one cluster have at most `sessions_max` times as many slots in
-/// all, which bounds the table's memory. 210 MiB at default options, every slot used and every result of the small size.
-const SLOTS_PER_SESSION: usize = 64;
+/// No result is larger, whatever the cluster's options say: a frame's length has 32 bits.
+const RESULT_BYTES_LIMIT: u32 = 1 << 30;
 
 /// The table of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,8 +46,18 @@ struct SlotState {
     number: RequestNumber,
     op: OpNumber,
     checksum: u64,
-    /// `None` when the result was too large to keep.
-    result: Option<Bytes>,
+    outcome: Outcome,
+}
+
+/// What an executed request came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+enum Outcome {
+    /// Its result was too large to keep.
+    #[default]
+    Lost,
+    Kept(Bytes),
+    /// The service panicked.
+    Panicked,
 }
 
 /// What the table says of a request that asks to be ordered.
@@ -96,13 +96,7 @@ impl ClientTable {
         payload: &[u8],
     ) -> Lookup {
         let Some(known) = self.sessions.get(&client).filter(|known| known.number == session) else {
-            // A session is numbered by the operation that opened it. Beyond `executed` it may simply not be known yet:
-            // a primary that was deposed without noticing must not declare a session of the next view dead.
-            return if session.0 > executed.0 {
-                Lookup::Unknown
-            } else {
-                Lookup::Answered(ClientReply::NoSession { session })
-            };
+            return no_session(session, executed);
         };
         let refuse = |reason| Lookup::Answered(ClientReply::Refused { session, slot, number, reason });
         if slot >= known.slots_granted {
@@ -117,6 +111,17 @@ impl ClientTable {
         }
     }
 
+    /// 4.5: what a RESUME of this session is answered, when that does not depend on where it would be ordered. Only one that
+    /// takes a session over needs a place in the log; any other would do nothing there but fill it.
+    #[must_use]
+    pub fn look_up_resume(&self, executed: OpNumber, client: ClientId, old: SessionNumber, nonce: Nonce) -> Lookup {
+        match self.sessions.get(&client) {
+            Some(known) if known.number == old => Lookup::New,
+            Some(known) if known.resumed == Some((old, nonce)) => Lookup::Answered(known.resumed(old, nonce)),
+            _ => no_session(old, executed),
+        }
+    }
+
     /// The session a REGISTER of this client would be answered with, when it has one.
     #[must_use]
     pub fn registered(&self, client: ClientId) -> Option<ClientReply> {
@@ -124,8 +129,8 @@ impl ClientTable {
         Some(ClientReply::Registered { session: known.number, slots: known.slots_granted })
     }
 
-    /// Notes the result of an operation that was just executed.
-    pub(crate) fn record(&mut self, entry: &Entry, result: Bytes, options: &ClusterOptions) -> ClientReply {
+    /// Notes the result of an operation that was just executed; `None` when the service panicked.
+    pub(crate) fn record(&mut self, entry: &Entry, result: Option<Bytes>, options: &ClusterOptions) -> ClientReply {
         let Request::Operation { client, session, slot, number, payload, .. } = &entry.request else {
             unreachable!("only operations have results")
         };
@@ -136,21 +141,27 @@ impl ClientTable {
         }
         known.last_op = entry.op();
         let state = &mut known.slots[index];
-        if let Some(old) = state.result.as_ref().filter(|old| old.len() > SMALL_REPLY_BYTES) {
-            self.large_bytes -= old.len();
-            self.large.remove(&state.op);
+        if self.large.remove(&state.op).is_some() {
+            self.large_bytes -= state.outcome.bytes();
         }
         let (session, slot, number) = (*session, *slot, *number);
-        let reply = if result.len() <= RESULT_BYTES_MAX {
+        let checksum = xxh3_64(payload);
+        let Some(result) = result else {
+            *state = SlotState { number, op: entry.op(), checksum, outcome: Outcome::Panicked };
+            return state.reply(session, slot);
+        };
+        let bytes = result.len();
+        let fits = |bytes_max: u32| bytes <= bytes_max as usize;
+        let is_sent = fits(options.result_bytes_max.min(RESULT_BYTES_LIMIT));
+        let is_kept = is_sent && fits(options.reply_bytes_max);
+        let reply = if is_sent {
             ClientReply::Reply { session, slot, number, op: entry.op(), result: result.clone() }
         } else {
             ClientReply::Refused { session, slot, number, reason: RefusedReason::ReplyLost }
         };
-        let keep = result.len() <= RESULT_BYTES_MAX.min(options.reply_bytes_max as usize);
-        let large = keep && result.len() > SMALL_REPLY_BYTES;
-        let bytes = result.len();
-        *state = SlotState { number, op: entry.op(), checksum: xxh3_64(payload), result: keep.then_some(result) };
-        if large {
+        let outcome = if is_kept { Outcome::Kept(result) } else { Outcome::Lost };
+        *state = SlotState { number, op: entry.op(), checksum, outcome };
+        if is_kept && !fits(options.small_reply_bytes_max) {
             self.large.insert(entry.op(), (*client, slot));
             self.large_bytes += bytes;
             self.forget_large_replies(options);
@@ -160,12 +171,10 @@ impl ClientTable {
 
     /// Forgets the oldest large results beyond the cluster's limit.
     fn forget_large_replies(&mut self, options: &ClusterOptions) {
-        let bytes_max = (options.reply_bytes_max as usize).saturating_mul(LARGE_REPLIES_MAX);
-        while self.large_bytes > bytes_max {
+        while self.large_bytes > options.large_replies_bytes_max as usize {
             let (_, (client, slot)) = self.large.pop_first().expect("bytes are counted per reply");
             let session = self.sessions.get_mut(&client).expect("eviction removes its replies");
-            let result = session.slots[slot as usize].result.take().expect("kept until now");
-            self.large_bytes -= result.len();
+            self.large_bytes -= std::mem::take(&mut session.slots[slot as usize].outcome).bytes();
         }
     }
 
@@ -182,7 +191,7 @@ impl ClientTable {
         }
         let slots_granted = slots.clamp(1, options.slots_max.max(1));
         let sessions_max = options.sessions_max.max(1) as usize;
-        let slots_max = sessions_max.saturating_mul(SLOTS_PER_SESSION).max(options.slots_max as usize);
+        let slots_max = options.slots_total_max.max(slots_granted) as usize;
         while self.sessions.len() >= sessions_max || self.slots_granted + slots_granted as usize > slots_max {
             self.evict_least_recent();
         }
@@ -200,37 +209,58 @@ impl ClientTable {
         let session = self.sessions.remove(&client).expect("just found");
         self.slots_granted -= session.slots_granted as usize;
         for state in session.slots {
-            if let Some(result) = state.result.filter(|result| result.len() > SMALL_REPLY_BYTES) {
-                self.large_bytes -= result.len();
-                self.large.remove(&state.op);
+            if self.large.remove(&state.op).is_some() {
+                self.large_bytes -= state.outcome.bytes();
             }
         }
     }
 
     /// Executes RESUME (4.5): a new session that goes on where the old one was; the old one's delayed requests are dead.
     pub(crate) fn resume(&mut self, op: OpNumber, client: ClientId, old: SessionNumber, nonce: Nonce) -> ClientReply {
-        let Some(known) = self.sessions.get_mut(&client) else {
-            return ClientReply::NoSession { session: old };
-        };
-        if known.number == old {
-            known.number = SessionNumber(op.0);
-            known.last_op = op;
-            known.resumed = Some((old, nonce));
-        } else if known.resumed != Some((old, nonce)) {
-            return ClientReply::NoSession { session: old };
+        match self.look_up_resume(op, client, old, nonce) {
+            Lookup::New => {}
+            Lookup::Answered(reply) => return reply,
+            Lookup::Unknown => return ClientReply::NoSession { session: old },
         }
-        let mut numbers: Vec<RequestNumber> = known.slots.iter().map(|state| state.number).collect();
-        numbers.resize(known.slots_granted as usize, RequestNumber::ZERO);
-        ClientReply::Resumed { old, nonce, session: known.number, numbers }
+        let known = self.sessions.get_mut(&client).expect("look_up said that it is there");
+        known.number = SessionNumber(op.0);
+        known.last_op = op;
+        known.resumed = Some((old, nonce));
+        known.resumed(old, nonce)
+    }
+}
+
+/// A session is numbered by the operation that opened it. Beyond `executed` it may simply not be known yet: a primary that was
+/// deposed without noticing must not declare a session of the next view dead.
+fn no_session(session: SessionNumber, executed: OpNumber) -> Lookup {
+    if session.0 > executed.0 { Lookup::Unknown } else { Lookup::Answered(ClientReply::NoSession { session }) }
+}
+
+impl Session {
+    fn resumed(&self, old: SessionNumber, nonce: Nonce) -> ClientReply {
+        let mut numbers: Vec<RequestNumber> = self.slots.iter().map(|state| state.number).collect();
+        numbers.resize(self.slots_granted as usize, RequestNumber::ZERO);
+        ClientReply::Resumed { old, nonce, session: self.number, numbers }
     }
 }
 
 impl SlotState {
     fn reply(&self, session: SessionNumber, slot: Slot) -> ClientReply {
         let number = self.number;
-        match &self.result {
-            Some(result) => ClientReply::Reply { session, slot, number, op: self.op, result: result.clone() },
-            None => ClientReply::Refused { session, slot, number, reason: RefusedReason::ReplyLost },
+        let refused = |reason| ClientReply::Refused { session, slot, number, reason };
+        match &self.outcome {
+            Outcome::Kept(result) => ClientReply::Reply { session, slot, number, op: self.op, result: result.clone() },
+            Outcome::Lost => refused(RefusedReason::ReplyLost),
+            Outcome::Panicked => refused(RefusedReason::Panicked),
+        }
+    }
+}
+
+impl Outcome {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Kept(result) => result.len(),
+            Self::Lost | Self::Panicked => 0,
         }
     }
 }
@@ -337,8 +367,16 @@ mod tests {
     use crate::log::Entry;
     use crate::numbers::{ChainHash, Timestamp, Viewstamp};
 
-    const OPTIONS: ClusterOptions =
-        ClusterOptions { sessions_max: 2, slots_max: 4, reply_bytes_max: 1_000, operation_bytes_max: 1_000 };
+    const OPTIONS: ClusterOptions = ClusterOptions {
+        sessions_max: 2,
+        slots_max: 4,
+        slots_total_max: 128,
+        small_reply_bytes_max: 256,
+        reply_bytes_max: 1_000,
+        large_replies_bytes_max: 8_000,
+        result_bytes_max: 9_000,
+        operation_bytes_max: 1_000,
+    };
 
     fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
         let stamp = Viewstamp { op: OpNumber(op), ..Viewstamp::default() };
@@ -370,7 +408,7 @@ mod tests {
     fn the_latest_request_is_answered_again_and_older_ones_are_refused() {
         let mut table = table_with(&[7]);
         assert_eq!(look_up(&table, 1, 0, 3, b"put"), Lookup::New);
-        let reply = table.record(&operation(2, 7, 1, 0, 3), Bytes::from_static(b"ok"), &OPTIONS);
+        let reply = table.record(&operation(2, 7, 1, 0, 3), Some(Bytes::from_static(b"ok")), &OPTIONS);
         assert_eq!(look_up(&table, 1, 0, 3, b"put"), Lookup::Answered(reply));
         assert!(matches!(
             look_up(&table, 1, 0, 2, b"put"),
@@ -391,7 +429,7 @@ mod tests {
     #[test]
     fn the_least_recently_active_session_is_evicted_whole() {
         let mut table = table_with(&[7, 8]);
-        table.record(&operation(3, 7, 1, 0, 1), Bytes::new(), &OPTIONS);
+        table.record(&operation(3, 7, 1, 0, 1), Some(Bytes::new()), &OPTIONS);
         table.register(OpNumber(4), ClientId(9), 2, &OPTIONS);
         assert_eq!(table.len(), 2);
         assert!(table.registered(ClientId(7)).is_some(), "active since");
@@ -412,7 +450,7 @@ mod tests {
     #[test]
     fn resume_kills_the_requests_of_the_old_session() {
         let mut table = table_with(&[7]);
-        table.record(&operation(2, 7, 1, 1, 5), Bytes::new(), &OPTIONS);
+        table.record(&operation(2, 7, 1, 1, 5), Some(Bytes::new()), &OPTIONS);
         let resumed = table.resume(OpNumber(3), ClientId(7), SessionNumber(1), Nonce(1));
         let expected = ClientReply::Resumed {
             old: SessionNumber(1),
@@ -444,19 +482,19 @@ mod tests {
     #[test]
     fn large_results_are_kept_up_to_a_limit_in_all() {
         let mut table = ClientTable::default();
-        let options = ClusterOptions { slots_max: 4_000, ..OPTIONS };
-        table.register(OpNumber(1), ClientId(7), 4_000, &options);
-        for op in 2..=(LARGE_REPLIES_MAX as u64 + 2) {
+        let options = ClusterOptions { slots_max: 100, ..OPTIONS };
+        table.register(OpNumber(1), ClientId(7), 100, &options);
+        for op in 2..=10 {
             let slot = u32::try_from(op).unwrap();
-            table.record(&operation(op, 7, 1, slot, 1), Bytes::from(vec![0; 1_000]), &options);
+            table.record(&operation(op, 7, 1, slot, 1), Some(Bytes::from(vec![0; 1_000])), &options);
         }
-        assert_eq!(table.large.len(), LARGE_REPLIES_MAX);
+        assert_eq!((table.large.len(), table.large_bytes), (8, 8_000), "one more was recorded");
         assert!(matches!(
             look_up(&table, 1, 2, 1, b"put"),
             Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
         ));
         assert!(matches!(look_up(&table, 1, 3, 1, b"put"), Lookup::Answered(ClientReply::Reply { .. })));
-        table.record(&operation(9_000, 7, 1, 5, 2), Bytes::from(vec![0; 1_001]), &options);
+        table.record(&operation(11, 7, 1, 5, 2), Some(Bytes::from(vec![0; 1_001])), &options);
         assert!(matches!(
             look_up(&table, 1, 5, 2, b"put"),
             Lookup::Answered(ClientReply::Refused { reason: RefusedReason::ReplyLost, .. })
@@ -467,7 +505,7 @@ mod tests {
     #[test]
     fn a_result_that_fits_no_frame_is_lost_at_once() {
         let mut table = table_with(&[7]);
-        let reply = table.record(&operation(2, 7, 1, 0, 1), Bytes::from(vec![0; RESULT_BYTES_MAX + 1]), &OPTIONS);
+        let reply = table.record(&operation(2, 7, 1, 0, 1), Some(Bytes::from(vec![0; 9_001])), &OPTIONS);
         assert!(matches!(reply, ClientReply::Refused { reason: RefusedReason::ReplyLost, .. }));
         assert_eq!(look_up(&table, 1, 0, 1, b"put"), Lookup::Answered(reply));
     }

@@ -167,6 +167,20 @@ mod tests {
         assert_eq!(primaries, [0, 1, 2, 0, 1]);
     }
 
+    /// N8: "The replicas are numbered based on their IP addresses" (4). Ours are numbered as they are listed, whatever their ids and
+    /// addresses: those of a machine may change, its place must not.
+    #[test]
+    fn members_keep_their_places() {
+        let member = |id, address: &str| Member { id: NodeId(id), role: Role::Active, address: address.into() };
+        let listed = |addresses: [&str; 3]| {
+            let members = [7, 3, 5].into_iter().zip(addresses).map(|(id, address)| member(id, address));
+            let group = Configuration::new(EpochNumber::ZERO, members.collect()).unwrap();
+            [0, 1, 2].map(|view| group.primary(ViewNumber(view)).0)
+        };
+        assert_eq!(listed(["10.0.0.9:1", "10.0.0.1:1", "10.0.0.5:1"]), [7, 3, 5]);
+        assert_eq!(listed(["10.0.0.1:1", "10.0.0.5:1", "10.0.0.9:1"]), [7, 3, 5]);
+    }
+
     #[test]
     fn duplicate_members_are_refused() {
         let member = |id, address: &str| Member { id: NodeId(id), role: Role::Active, address: address.into() };

@@ -13,11 +13,88 @@ pub struct ClusterOptions {
     pub reply_bytes_max: u32,
     /// The largest operation accepted, in bytes. Default 1 MiB: so that heartbeats never wait long behind one.
     pub operation_bytes_max: u32,
+    /// The most slots of all sessions together. Default 640,000, 64 for each session: it bounds the client-table's memory, to
+    /// 210 MiB with every slot used and every result of the small size. The least recently active sessions are evicted beyond it.
+    pub slots_total_max: u32,
+    /// Results up to this many bytes are kept for every slot; larger ones share `large_replies_bytes_max`. Default 256: what most
+    /// operations answer.
+    pub small_reply_bytes_max: u32,
+    /// The most bytes of larger results kept in all; the oldest are forgotten first. Default 64 MiB: 1,024 of the largest that
+    /// are kept, far more than clients that just crashed or lost a reply ask for.
+    pub large_replies_bytes_max: u32,
+    /// The largest result sent at all, in bytes. Default 8 MiB: it fits a frame of any connection (1 GiB at the most). A client
+    /// is told that a larger one is lost.
+    pub result_bytes_max: u32,
+}
+
+impl ClusterOptions {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+
+    /// All of them, in the order in which messages and files have them. Every field is named, so that a new one cannot be
+    /// forgotten here.
+    #[must_use]
+    pub fn to_array(self) -> [u32; Self::COUNT] {
+        let Self {
+            sessions_max,
+            slots_max,
+            reply_bytes_max,
+            operation_bytes_max,
+            slots_total_max,
+            small_reply_bytes_max,
+            large_replies_bytes_max,
+            result_bytes_max,
+        } = self;
+        [
+            sessions_max,
+            slots_max,
+            reply_bytes_max,
+            operation_bytes_max,
+            slots_total_max,
+            small_reply_bytes_max,
+            large_replies_bytes_max,
+            result_bytes_max,
+        ]
+    }
+
+    /// The reverse of [`Self::to_array`].
+    #[must_use]
+    pub fn from_array(options: [u32; Self::COUNT]) -> Self {
+        let [
+            sessions_max,
+            slots_max,
+            reply_bytes_max,
+            operation_bytes_max,
+            slots_total_max,
+            small_reply_bytes_max,
+            large_replies_bytes_max,
+            result_bytes_max,
+        ] = options;
+        Self {
+            sessions_max,
+            slots_max,
+            reply_bytes_max,
+            operation_bytes_max,
+            slots_total_max,
+            small_reply_bytes_max,
+            large_replies_bytes_max,
+            result_bytes_max,
+        }
+    }
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { sessions_max: 10_000, slots_max: 1_024, reply_bytes_max: 64 << 10, operation_bytes_max: 1 << 20 }
+        Self {
+            sessions_max: 10_000,
+            slots_max: 1_024,
+            reply_bytes_max: 64 << 10,
+            operation_bytes_max: 1 << 20,
+            slots_total_max: 640_000,
+            small_reply_bytes_max: 256,
+            large_replies_bytes_max: 64 << 20,
+            result_bytes_max: 8 << 20,
+        }
     }
 }
 
@@ -51,8 +128,11 @@ pub struct Options {
     pub prepare_retry: Duration,
     /// The largest `prepare_retry` after doubling. Default 1 s.
     pub prepare_retry_max: Duration,
-    /// How often an unanswered RECOVERY, GETINCARNATION or BOOTSTRAP is sent again. Default 100 ms, doubled up to 1 s.
+    /// How often an unanswered RECOVERY, GETINCARNATION or BOOTSTRAP is sent again. Default 100 ms, doubled by each failure.
     pub recovery_retry: Duration,
+    /// The largest `recovery_retry` after doubling, and how long RECOVERY is put off when a piece of the log arrives. Default 1 s:
+    /// a group that comes back is noticed soon.
+    pub recovery_retry_max: Duration,
     /// How long a GETSTATE may stay unanswered before another replica is asked. Default 100 ms.
     pub transfer_retry: Duration,
     /// How long a backup waits for a missing PREPARE before it asks for it. Default 10 ms: longer than reordering takes.
@@ -95,6 +175,7 @@ impl Default for Options {
             prepare_retry: Duration::from_millis(50),
             prepare_retry_max: Duration::from_secs(1),
             recovery_retry: Duration::from_millis(100),
+            recovery_retry_max: Duration::from_secs(1),
             transfer_retry: Duration::from_millis(100),
             gap_timeout: Duration::from_millis(10),
             pipeline_ops_max: 4_096,

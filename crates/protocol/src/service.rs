@@ -1,5 +1,8 @@
 //! The service contract: what the replicated program must provide, and what it may rely on (2.3, 4.1, 4.4).
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use viewstamped_state::State;
 
@@ -28,9 +31,29 @@ pub struct Operation<'a> {
 /// [`Operation::timestamp`].
 pub trait Service {
     /// Executes a committed operation and returns the reply. Must not fail: a failure is a reply like any other.
+    ///
+    /// A panic is caught, or one request could bring down every replica in turn, and the data with them. The client is told, what
+    /// was changed before the panic stays (at every replica alike, if the service is deterministic), and [`restored`] is called,
+    /// because the service's own fields may be half changed.
+    ///
+    /// [`restored`]: Self::restored
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes;
 
-    /// Answers a read without changing anything (6.3).
+    /// Answers a read without changing anything (6.3): it cannot, for it gets the state to read only.
+    ///
+    /// ```compile_fail,E0596
+    /// # use bytes::Bytes;
+    /// # use viewstamped_protocol::{Operation, Service};
+    /// # use viewstamped_state::State;
+    /// struct Counter;
+    /// impl Service for Counter {
+    ///     # fn execute(&mut self, _: &mut State, _: Operation<'_>) -> Bytes { Bytes::new() }
+    ///     fn query(&self, state: &State, query: &[u8]) -> Bytes {
+    ///         state.insert(query.to_vec(), Bytes::new());
+    ///         Bytes::new()
+    ///     }
+    /// }
+    /// ```
     fn query(&self, state: &State, query: &[u8]) -> Bytes {
         let _ = (state, query);
         Bytes::new()
@@ -55,4 +78,16 @@ pub trait Service {
     fn restored(&mut self, state: &State) {
         let _ = state;
     }
+}
+
+/// Makes an up-call; what a panic of the service said, if it panics.
+pub(crate) fn guarded<T>(up_call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(up_call)).map_err(|panic| panic_message(&*panic))
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
 }

@@ -34,11 +34,11 @@ mod simulation;
 mod trace;
 mod workload;
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use viewstamped_protocol::Time;
+use viewstamped_protocol::service::panic_message;
 
 pub use checkers::Violation;
 pub use cluster::Restart;
@@ -145,10 +145,4 @@ fn report<W: Workload>(
         coverage: simulation.map_or_else(Coverage::default, |simulation| simulation.coverage.clone()),
         failure,
     }
-}
-
-/// What a panic said.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").to_owned()
 }

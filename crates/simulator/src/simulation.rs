@@ -312,6 +312,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
             ReplicaEvent::QuorumLost { recovering } => {
                 hold!("L-RECOVER", false, "r{place} takes the group's memory for lost because {recovering:?} recover");
             }
+            ReplicaEvent::ServicePanicked { op, message } => {
+                hold!("PANIC", false, "the service of r{place} panicked at {op:?}: {message}");
+            }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
             }

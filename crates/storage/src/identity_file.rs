@@ -80,7 +80,6 @@ impl IdentityFile {
     pub fn encode(&self) -> Result<Vec<u8>, FileError> {
         // Every field is named, so that a new one cannot be forgotten here. It needs a new version.
         let Self { cluster, node, configuration, cluster_options, durability, identity } = self;
-        let ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max } = *cluster_options;
         let Identity { instance, incarnation, epoch, founders } = identity;
         if !configuration.contains(*node) {
             return Err(FileError::Field("node, which is no member of its configuration,"));
@@ -94,7 +93,7 @@ impl IdentityFile {
         bytes.push(match durability {
             Durability::Replicated => 0,
         });
-        for option in [sessions_max, slots_max, reply_bytes_max, operation_bytes_max] {
+        for option in cluster_options.to_array() {
             bytes.extend_from_slice(&option.to_le_bytes());
         }
         bytes.extend_from_slice(&instance.0.to_le_bytes());
@@ -122,12 +121,11 @@ impl IdentityFile {
             0 => Durability::Replicated,
             _ => return Err(FileError::Field("durability")),
         };
-        let cluster_options = ClusterOptions {
-            sessions_max: fields.u32("session limit")?,
-            slots_max: fields.u32("slot limit")?,
-            reply_bytes_max: fields.u32("reply limit")?,
-            operation_bytes_max: fields.u32("operation limit")?,
-        };
+        let mut cluster_options = [0; ClusterOptions::COUNT];
+        for option in &mut cluster_options {
+            *option = fields.u32("cluster options")?;
+        }
+        let cluster_options = ClusterOptions::from_array(cluster_options);
         let identity = Identity {
             instance: InstanceId(fields.u128("instance")?),
             incarnation: Incarnation(fields.u64("incarnation")?),
@@ -275,12 +273,7 @@ pub(crate) mod tests {
             cluster: ClusterId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
             node: NodeId(2),
             configuration: Configuration::new(EpochNumber(4), (0..3).map(member).collect()).unwrap(),
-            cluster_options: ClusterOptions {
-                sessions_max: 11,
-                slots_max: 12,
-                reply_bytes_max: 13,
-                operation_bytes_max: 14,
-            },
+            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18]),
             durability: Durability::Replicated,
             identity: Identity {
                 instance: InstanceId(0xfeed),
@@ -301,16 +294,17 @@ pub(crate) mod tests {
     #[test]
     fn the_bytes_are_those_of_the_documented_format() {
         let bytes = example().encode().unwrap();
-        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xe3\0\0\0");
+        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xf3\0\0\0");
         assert_eq!(bytes[16..32], example().cluster.0.to_le_bytes());
         assert_eq!(bytes[32..41], [2, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[41..57], [11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0]);
-        assert_eq!(bytes[57..59], [0xed, 0xfe]);
-        assert_eq!((bytes[73], bytes[81], bytes[89]), (7, 3, 3), "incarnation, epoch, founders");
-        assert_eq!((bytes[162], bytes[170]), (4, 3), "epoch of the configuration, members");
-        assert_eq!(bytes[179..182], [0, 13, 0], "role, length of the address");
-        assert_eq!(bytes[182..195], *b"10.0.0.0:2380");
-        assert_eq!(bytes.len(), 16 + 0xe3 + 4);
+        assert_eq!(bytes[57..73], [15, 0, 0, 0, 16, 0, 0, 0, 17, 0, 0, 0, 18, 0, 0, 0]);
+        assert_eq!(bytes[73..75], [0xed, 0xfe]);
+        assert_eq!((bytes[89], bytes[97], bytes[105]), (7, 3, 3), "incarnation, epoch, founders");
+        assert_eq!((bytes[178], bytes[186]), (4, 3), "epoch of the configuration, members");
+        assert_eq!(bytes[195..198], [0, 13, 0], "role, length of the address");
+        assert_eq!(bytes[198..211], *b"10.0.0.0:2380");
+        assert_eq!(bytes.len(), 16 + 0xf3 + 4);
         assert_eq!(crc32c::crc32c(&bytes[..bytes.len() - 4]).to_le_bytes(), bytes[bytes.len() - 4..]);
     }
 
@@ -321,7 +315,7 @@ pub(crate) mod tests {
             assert!(IdentityFile::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 247, found: 248 }));
+        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 263, found: 264 }));
     }
 
     #[test]
@@ -361,7 +355,7 @@ pub(crate) mod tests {
                 let _ = IdentityFile::decode(&sealed(other));
             }
         }
-        let nonsense = [(40, 1, "durability"), (89, 32, "number of founders"), (170, 0, "list of members")];
+        let nonsense = [(40, 1, "durability"), (105, 32, "number of founders"), (186, 0, "list of members")];
         for (place, value, name) in nonsense {
             let mut other = bytes.clone();
             other[place] = value;

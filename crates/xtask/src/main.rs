@@ -10,8 +10,8 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["mutants", names @ ..] => mutants::run(names),
         _ => Err(
-            "usage: cargo xtask mutants [NAME...]\n\nApplies each patch of mutants/ to a scratch copy and expects the \
-                  tests it names to fail."
+            "usage: cargo xtask mutants [--jobs N] [NAME...]\n\nApplies each patch of mutants/ to a scratch copy and expects \
+             the tests it names to fail, or to pass if it is harmless. N at a time; default: one for each core."
                 .into(),
         ),
     };

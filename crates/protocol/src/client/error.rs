@@ -67,6 +67,12 @@ pub enum ClientError {
          or raise the cluster's `reply_bytes_max`"
     )]
     ReplyLost,
+    /// The service panicked while it executed the operation.
+    #[error(
+        "the service panicked while it executed the operation, which may have taken effect in part, at every replica alike: report \
+         it as a bug of the service, with the replicas' logs"
+    )]
+    Panicked,
     /// The operation is larger than the cluster accepts.
     #[error("the operation is larger than the {max} bytes the cluster accepts and was not executed: split it")]
     TooLarge {
@@ -96,6 +102,7 @@ impl From<RefusedReason> for ClientError {
             RefusedReason::DifferentOperation => Self::DifferentOperation,
             RefusedReason::NoSuchSlot => Self::NoSuchSlot,
             RefusedReason::ReplyLost => Self::ReplyLost,
+            RefusedReason::Panicked => Self::Panicked,
             RefusedReason::TooLarge(max) => Self::TooLarge { max },
             RefusedReason::Invalid(reason) => Self::Invalid { reason },
         }

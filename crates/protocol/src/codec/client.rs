@@ -26,6 +26,7 @@ const NO_SUCH_SLOT: u8 = 3;
 const REPLY_LOST: u8 = 4;
 const TOO_LARGE: u8 = 5;
 const INVALID: u8 = 6;
+const PANICKED: u8 = 7;
 
 const STARTING: u8 = 1;
 const RECOVERING: u8 = 2;
@@ -143,6 +144,7 @@ fn encode_refused_reason(reason: &RefusedReason, out: &mut BytesMut) {
         RefusedReason::DifferentOperation => out.put_u8(DIFFERENT_OPERATION),
         RefusedReason::NoSuchSlot => out.put_u8(NO_SUCH_SLOT),
         RefusedReason::ReplyLost => out.put_u8(REPLY_LOST),
+        RefusedReason::Panicked => out.put_u8(PANICKED),
         RefusedReason::TooLarge(max) => {
             out.put_u8(TOO_LARGE);
             out.put_u32_le(*max);
@@ -212,6 +214,7 @@ fn decode_refused_reason(reader: &mut Reader<'_>) -> Result<RefusedReason, Decod
         DIFFERENT_OPERATION => RefusedReason::DifferentOperation,
         NO_SUCH_SLOT => RefusedReason::NoSuchSlot,
         REPLY_LOST => RefusedReason::ReplyLost,
+        PANICKED => RefusedReason::Panicked,
         TOO_LARGE => RefusedReason::TooLarge(reader.u32("largest operation")?),
         INVALID => RefusedReason::Invalid(reader.text("bytes of reason", REASON_BYTES_MAX)?),
         found => return Err(reader.choice("reason", found)),

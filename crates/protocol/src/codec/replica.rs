@@ -175,10 +175,7 @@ fn encode_recovery_response(m: &RecoveryResponse, out: &mut BytesMut) {
 }
 
 fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
-    let ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max } = m.options;
-    for option in [sessions_max, slots_max, reply_bytes_max, operation_bytes_max] {
-        out.put_u32_le(option);
-    }
+    m.options.to_array().into_iter().for_each(|option| out.put_u32_le(option));
     out.put_u64_le(m.configuration.epoch().0);
     put_count(out, m.configuration.len());
     for member in m.configuration.members() {
@@ -370,12 +367,11 @@ fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse,
 }
 
 fn decode_configuration_info(reader: &mut Reader<'_>) -> Result<ConfigurationInfo, DecodeError> {
-    let options = ClusterOptions {
-        sessions_max: reader.u32("sessions_max")?,
-        slots_max: reader.u32("slots_max")?,
-        reply_bytes_max: reader.u32("reply_bytes_max")?,
-        operation_bytes_max: reader.u32("operation_bytes_max")?,
-    };
+    let mut options = [0; ClusterOptions::COUNT];
+    for option in &mut options {
+        *option = reader.u32("cluster option")?;
+    }
+    let options = ClusterOptions::from_array(options);
     let epoch = EpochNumber(reader.number("epoch of the configuration")?);
     let count = reader.count("members", MEMBERS_MAX, 8 + 1 + 4)?;
     let members = (0..count).map(|_| decode_member(reader)).collect::<Result<_, _>>()?;

@@ -152,6 +152,8 @@ pub enum RefusedReason {
     TooLarge(u32),
     /// The service's `validate` rejected the operation.
     Invalid(String),
+    /// The service panicked while it executed the operation.
+    Panicked,
 }
 
 /// Why a replica serves nobody.

@@ -21,7 +21,7 @@ impl<S: Service> Replica<S> {
         if !self.configuration.contains(header.from) {
             return Err(self.foreign(header.from, Ignored::NotAMember));
         }
-        if !is_plausible(message) {
+        if !is_plausible(message) || !self.knows_members_only(&message.body) {
             return Err(Ignored::Malformed);
         }
         if matches!(message.body, Body::GetConfiguration) {
@@ -35,6 +35,16 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::StaleIncarnation);
         }
         self.admit_in_status(&message.body)
+    }
+
+    /// A crash vector is kept, and passed on, for ever: nobody may fill it with nodes that do not exist.
+    fn knows_members_only(&self, body: &Body) -> bool {
+        let vector = match body {
+            Body::DoViewChange(m) => &m.crash_vector,
+            Body::RecoveryResponse(m) => &m.crash_vector,
+            _ => return true,
+        };
+        vector.iter().all(|(node, _)| self.configuration.contains(node))
     }
 
     /// 4.3: "While a replica's status is recovering it does not participate in either the request processing protocol or the

@@ -1,16 +1,16 @@
 //! The up-calls: committed operations are executed in order, once, here and nowhere else (4.1 steps 5 and 7).
 
-use bytes::Bytes;
 use viewstamped_state::State;
 
 use super::Replica;
+use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::{ClientTable, Lookup};
 use crate::log::{Entry, Request};
 use crate::message::ClientReply;
 use crate::numbers::OpNumber;
 use crate::options::ClusterOptions;
-use crate::service::{Operation, Service};
+use crate::service::{Operation, Service, guarded};
 
 /// The service, its state and the client-table: all that executing changes.
 #[derive(Clone, Debug)]
@@ -39,12 +39,10 @@ impl<S: Service> Executor<S> {
         &self.client_table
     }
 
-    pub(super) fn service_mut(&mut self) -> &mut S {
-        &mut self.service
-    }
-
-    pub(super) fn service(&self) -> &S {
-        &self.service
+    /// Makes an up-call, or tells what its panic said (O3). The service's own fields may then be half changed: it rebuilds them.
+    pub(super) fn up_call<T>(&mut self, call: impl FnOnce(&mut S, &mut State) -> T) -> Result<T, String> {
+        let result = guarded(|| call(&mut self.service, &mut self.state));
+        result.inspect_err(|_| self.service.restored(&self.state))
     }
 
     /// Forgets everything, as a crash would.
@@ -55,27 +53,31 @@ impl<S: Service> Executor<S> {
         self.service.restored(&self.state);
     }
 
-    fn execute(&mut self, entry: &Entry, options: &ClusterOptions) -> ClientReply {
+    /// The reply, and what the service said if it panicked.
+    fn execute(&mut self, entry: &Entry, options: &ClusterOptions) -> (ClientReply, Option<String>) {
         assert_eq!(entry.op(), self.executed.next(), "operations are executed in order, each once");
         self.executed = entry.op();
-        match &entry.request {
+        let reply = match &entry.request {
             Request::Operation { client, session, slot, number, predicted, payload } => {
                 match self.client_table.look_up(self.executed, *client, *session, *slot, *number, payload) {
                     Lookup::New => {}
                     // Its session was evicted or taken over between ordering and execution: no effect, everywhere.
-                    Lookup::Answered(reply) => return reply,
-                    Lookup::Unknown => return ClientReply::NoSession { session: *session },
+                    Lookup::Answered(reply) => return (reply, None),
+                    Lookup::Unknown => return (ClientReply::NoSession { session: *session }, None),
                 }
                 let operation =
                     Operation { op: entry.op(), timestamp: entry.timestamp, client: *client, payload, predicted };
-                let result: Bytes = self.service.execute(&mut self.state, operation);
-                self.client_table.record(entry, result, options)
+                return match self.up_call(|service, state| service.execute(state, operation)) {
+                    Ok(result) => (self.client_table.record(entry, Some(result), options), None),
+                    Err(panic) => (self.client_table.record(entry, None, options), Some(panic)),
+                };
             }
             Request::Register { client, slots } => self.client_table.register(entry.op(), *client, *slots, options),
             Request::Resume { client, session, nonce } => {
                 self.client_table.resume(entry.op(), *client, *session, *nonce)
             }
-        }
+        };
+        (reply, None)
     }
 }
 
@@ -92,7 +94,10 @@ impl<S: Service> Replica<S> {
         while self.executor.executed() < last {
             let op = self.executor.executed().next();
             let entry = self.log.entry(op).expect("committed operations are in the log");
-            let reply = self.executor.execute(entry, &self.cluster_options);
+            let (reply, panic) = self.executor.execute(entry, &self.cluster_options);
+            if let Some(message) = panic {
+                self.outputs.push_back(Output::Event(Event::ServicePanicked { op: Some(op), message }));
+            }
             let client = entry.request.client();
             if let Status::Primary(primary) = &mut self.status {
                 primary.in_flight.executed(entry);

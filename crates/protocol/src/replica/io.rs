@@ -83,6 +83,13 @@ pub enum Event {
         /// The members known to be recovering, this one included.
         recovering: Vec<NodeId>,
     },
+    /// The service panicked in an up-call. It is a bug of the service, and the group goes on.
+    ServicePanicked {
+        /// The operation that was executed; `None` for one that was being judged, and was refused.
+        op: Option<OpNumber>,
+        /// What the panic said.
+        message: String,
+    },
     /// A peer is in another cluster, names this replica's own id, or is no member.
     ForeignPeer {
         /// Who, and what is wrong with it.

@@ -19,12 +19,9 @@ use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Time, View
 use crate::options::Options;
 use crate::service::Service;
 
-/// The longest pause between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(1);
-
 /// How long to wait before try number `retries`.
 pub(super) fn retry_delay(options: &Options, retries: u32) -> Duration {
-    options.recovery_retry.saturating_mul(1 << retries.saturating_sub(1).min(8)).min(RETRY_MAX)
+    options.recovery_retry.saturating_mul(1 << retries.saturating_sub(1).min(16)).min(options.recovery_retry_max)
 }
 
 impl<S: Service> Replica<S> {
@@ -262,7 +259,7 @@ impl<S: Service> Replica<S> {
     ) -> Result<(), Ignored> {
         let before = self.staged_op();
         self.stage(after, previous, entries)?;
-        let retry_at = self.now.monotonic.after(RETRY_MAX);
+        let retry_at = self.now.monotonic.after(self.options.recovery_retry_max);
         if let Status::Recovering(recovering) = &mut self.status {
             // The log arrives: the answers need not be asked for again.
             recovering.retry_at = retry_at;

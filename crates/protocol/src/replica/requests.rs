@@ -1,11 +1,12 @@
 //! Requests from clients: which are ordered, which are answered at once (4.1 steps 1 and 2).
 
 use super::Replica;
+use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
 use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
-use crate::numbers::{ClientId, ClusterId, RequestNumber, SessionNumber, Slot};
+use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber, Slot};
 use crate::service::Service;
 use bytes::Bytes;
 
@@ -76,10 +77,13 @@ impl<S: Service> Replica<S> {
         self.reply(message.client, ClientReply::Busy { slot, number, reason });
     }
 
+    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
+    /// log full or not (O5).
+    fn has_room_in_log(&self) -> bool {
+        self.log.bytes() < self.options.log_bytes_max
+    }
+
     fn admit_request(&mut self, message: FromClient) {
-        if self.log.bytes() >= self.options.log_bytes_max {
-            return self.busy(&message, BusyReason::LogFull);
-        }
         let FromClient { client, body, .. } = message;
         match body {
             ClientRequest::Operation { session, slot, number, payload } => {
@@ -92,17 +96,34 @@ impl<S: Service> Replica<S> {
                     self.admit_session_request(Request::Register { client, slots });
                 }
             }
-            ClientRequest::Resume { session, nonce } => {
-                self.admit_session_request(Request::Resume { client, session, nonce });
-            }
+            ClientRequest::Resume { session, nonce } => self.admit_resume(client, session, nonce),
+        }
+    }
+
+    /// Orders a RESUME only if it can take the session over: any other would fill the log for nothing. While another request of
+    /// the client for a session is in flight, nobody can tell yet.
+    fn admit_resume(&mut self, client: ClientId, session: SessionNumber, nonce: Nonce) {
+        let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
+        if primary.in_flight.has_session_request(client) {
+            return;
+        }
+        match self.executor.client_table().look_up_resume(self.executor.executed(), client, session, nonce) {
+            Lookup::New => self.admit_session_request(Request::Resume { client, session, nonce }),
+            Lookup::Answered(reply) => self.reply(client, reply),
+            Lookup::Unknown => {}
         }
     }
 
     fn admit_session_request(&mut self, request: Request) {
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
-        if !primary.in_flight.has_session_request(request.client()) {
-            self.append(request);
+        if primary.in_flight.has_session_request(request.client()) {
+            return;
         }
+        if !self.has_room_in_log() {
+            let reason = BusyReason::LogFull;
+            return self.reply(request.client(), ClientReply::Busy { slot: None, number: RequestNumber::ZERO, reason });
+        }
+        self.append(request);
     }
 
     /// 4.1 step 2: compares the request with the client-table, and with what is in the log but not executed yet.
@@ -130,20 +151,39 @@ impl<S: Service> Replica<S> {
             }
             _ => {}
         }
+        if !self.has_room_in_log() {
+            let reason = BusyReason::LogFull;
+            return self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+        }
         if let Err(reason) = self.validate(&payload) {
             return self.reply(client, ClientReply::Refused { session, slot, number, reason });
         }
         let (wall, seed) = (self.now.wall, self.random.next_u64());
-        let predicted = self.executor.service_mut().predict(&payload, wall, seed);
+        let predicted = self.executor.up_call(|service, _| service.predict(&payload, wall, seed));
+        let predicted = match self.unless_panicked(predicted) {
+            Ok(predicted) => predicted,
+            Err(reason) => return self.reply(client, ClientReply::Refused { session, slot, number, reason }),
+        };
         self.append(Request::Operation { client, session, slot, number, predicted, payload });
     }
 
-    fn validate(&self, payload: &[u8]) -> Result<(), RefusedReason> {
+    fn validate(&mut self, payload: &[u8]) -> Result<(), RefusedReason> {
         let bytes_max = self.cluster_options.operation_bytes_max;
         if payload.len() > bytes_max as usize {
             return Err(RefusedReason::TooLarge(bytes_max));
         }
-        self.executor.service().validate(payload).map_err(RefusedReason::Invalid)
+        let verdict = self.executor.up_call(|service, _| service.validate(payload));
+        self.unless_panicked(verdict)?.map_err(RefusedReason::Invalid)
+    }
+
+    /// A request that makes the service panic before it is ordered is refused, or it would bring down every primary it is sent to.
+    fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
+        up_call.map_err(|message| {
+            self.outputs.push_back(Output::Event(Event::ServicePanicked { op: None, message }));
+            RefusedReason::Invalid(
+                "the service panicked while it judged the operation: report it as a bug of the service".into(),
+            )
+        })
     }
 }
 

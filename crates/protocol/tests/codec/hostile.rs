@@ -267,7 +267,7 @@ fn members_that_make_no_configuration_are_refused() {
     let configuration = Configuration::new(EpochNumber(0), vec![member(1), member(2)]).unwrap();
     let options = ClusterOptions::default();
     let frame = message(Body::ConfigurationInfo(ConfigurationInfo { configuration, options }));
-    let second_id = 16 + 8 + 4 + (8 + 1 + 4 + 3);
+    let second_id = 4 * ClusterOptions::COUNT + 8 + 4 + (8 + 1 + 4 + 3);
     let error = tampered(&frame, second_id, &1u64.to_le_bytes());
     assert_eq!(error, DecodeError::Configuration(ConfigurationError::DuplicateId(NodeId(1))));
     let error = tampered(&frame, second_id + 8, &[7]);

@@ -206,9 +206,7 @@ fn normal_body() -> impl Strategy<Value = Body> {
 fn recovery_body() -> impl Strategy<Value = Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
-    let options = any::<[u32; 4]>().prop_map(|[sessions_max, slots_max, reply_bytes_max, operation_bytes_max]| {
-        ClusterOptions { sessions_max, slots_max, reply_bytes_max, operation_bytes_max }
-    });
+    let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
     prop_oneof![
         (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
             nonce,
@@ -249,6 +247,7 @@ fn refused_reason() -> impl Strategy<Value = RefusedReason> {
         Just(RefusedReason::DifferentOperation),
         Just(RefusedReason::NoSuchSlot),
         Just(RefusedReason::ReplyLost),
+        Just(RefusedReason::Panicked),
         any::<u32>().prop_map(RefusedReason::TooLarge),
         ".{0,20}".prop_map(RefusedReason::Invalid),
     ]

@@ -1,12 +1,9 @@
 //! Normal operation, sentence by sentence (4.1, 6.2; docs/deviations.md, N).
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use crate::common::{CLIENT, CLUSTER, Group, ms, prepare_to};
 use bytes::Bytes;
 use viewstamped_protocol::message::{
-    Body, BusyReason, ClientReply, ClientRequest, Commit, CommitAck, Header, NotServingReason, PrepareOk,
+    Body, BusyReason, ClientReply, ClientRequest, CommitAck, NotServingReason, PrepareOk,
 };
 use viewstamped_protocol::*;
 
@@ -41,15 +38,6 @@ fn a_replica_that_is_not_normal_serves_nobody() {
     assert_eq!(group.replies[0].header.view, ViewNumber(0), "N6: a view merely attempted is not shown to clients");
 }
 
-/// 4.1: "Backups ignore client requests; only the primary processes them." Ours say who the primary is.
-#[test]
-fn a_backup_names_the_primary() {
-    let (mut group, session) = quiet(3);
-    group.submit(1, session, 1, "a");
-    assert_eq!(replies(&group), [&ClientReply::Redirect { primary: NodeId(0) }]);
-    assert!(group.network.is_empty());
-}
-
 /// 4.1 step 3: "Then it sends a <PREPARE v, m, n, k> message to the other replicas".
 #[test]
 fn a_prepare_names_view_request_op_and_commit_number() {
@@ -77,35 +65,6 @@ fn an_operation_commits_with_the_acknowledgements_of_f_different_backups() {
     }
 }
 
-/// N7: four replicas, two and two: no half may commit or change the view, or the other could do so without it.
-#[test]
-fn half_of_an_even_group_is_no_quorum() {
-    let (mut group, session) = quiet(4);
-    for (left, right) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
-        group.cut_between(left, right);
-    }
-    group.submit(0, session, 1, "a");
-    group.run_for(ms(5_000));
-    assert_eq!(group.commit(0), 1);
-    assert!((0..4).all(|id| group.view(id) == 0 && group.status(id) == StatusName::Normal));
-}
-
-/// N4: an acknowledgement is of one view; given in view 0, it does not count in view 3, whose primary is r0 again.
-#[test]
-fn an_acknowledgement_of_an_earlier_view_does_not_count() {
-    let (mut group, session) = quiet(3);
-    group.submit(0, session, 1, "a");
-    group.deliver(0, 1, "PREPARE");
-    let old = group.take(1, 0, "PREPAREOK");
-    group.network.clear();
-    group.enter_view_change(0, 3);
-    group.enter_view_change(2, 3);
-    group.deliver(2, 0, "DOVIEWCHANGE");
-    assert_eq!((group.view(0), group.status(0), group.op(0)), (3, StatusName::Normal, 2));
-    group.input(0, Input::Message(old));
-    assert_eq!(group.commit(0), 1);
-}
-
 /// C6: r1 began with another first entry than the one r0 has, in a life that was formatted over; its acknowledgement comes late.
 /// A number alone said that r1 holds what r0 sent, and an operation that r0 held alone was committed and lost. Acknowledgements
 /// now name the chain hash of what is held.
@@ -124,24 +83,6 @@ fn an_acknowledgement_of_another_log_does_not_count() {
     }
     assert_eq!(group.commit(0), 1);
     assert_eq!(group.replica(0).ignored().last(), Some((Ignored::OtherLog, 4)));
-}
-
-/// 4.1 step 4: "Backups process PREPARE messages in order". N10: what comes too early is kept, not acknowledged.
-#[test]
-fn a_prepare_that_comes_too_early_waits_for_its_turn() {
-    let (mut group, session) = quiet(3);
-    for (slot, payload) in ["a", "b", "c"].into_iter().enumerate() {
-        group.submit_in(0, session, u32::try_from(slot).unwrap(), 1, payload);
-    }
-    let early = group.hold(|to, _| to == 1);
-    for place in [2, 1] {
-        group.input(1, Input::Message(early[place].1.clone()));
-        assert_eq!(group.op(1), 1);
-    }
-    assert!(group.network.iter().all(|(_, message)| message.header.from != NodeId(1)), "{:?}", group.transcript());
-    group.input(1, Input::Message(early[0].1.clone()));
-    assert_eq!(group.op(1), 4);
-    assert_eq!(group.take(1, 0, "PREPAREOK").to_string(), "PREPAREOK v0 n4", "one, for all");
 }
 
 /// 4.1 step 4: "(doing state transfer if necessary to get the missing information)".
@@ -169,40 +110,6 @@ fn backups_execute_what_the_next_prepare_or_an_idle_commit_says_is_committed() {
     group.run_for(ms(60));
     assert_eq!(group.journal(1), "ab", "by COMMIT");
     assert!(group.replies.iter().all(|reply| reply.header.from == NodeId(0)));
-}
-
-/// 4.1 step 7, N2: "it waits until it has the request in its log". r1 hears that 2 operations of view 1 are committed. It holds
-/// 2 operations, but the second is another one, of view 0.
-#[test]
-fn a_commit_number_of_another_view_says_nothing_of_the_own_log() {
-    let (mut group, session) = quiet(3);
-    group.submit(0, session, 1, "lost");
-    group.deliver(0, 2, "PREPARE");
-    group.crash(0);
-    group.network.clear();
-    let body = Body::Commit(Commit { commit: OpNumber(2), op: OpNumber(2), sequence: 1, sent_at: Time(1) });
-    let header = Header { view: ViewNumber(1), ..group.header(1) };
-    group.input(2, Input::Message(Message { header, body }));
-    assert_eq!((group.op(2), group.commit(2), group.journal(2)), (2, 1, String::new()));
-}
-
-/// N3: the last PREPARE before a pause is lost everywhere, or its acknowledgements are. The paper says nothing; without sending
-/// again, no later message would ever show it.
-#[test]
-fn the_last_operation_before_a_pause_is_not_lost() {
-    for kind in ["PREPARE", "PREPAREOK"] {
-        let (mut group, session) = quiet(3);
-        let lost = Rc::new(Cell::new(0));
-        let count = Rc::clone(&lost);
-        group.lose(move |_, message| {
-            let is_lost = message.body.name() == kind && count.get() < 2;
-            count.set(count.get() + u32::from(is_lost));
-            is_lost
-        });
-        group.submit(0, session, 1, "a");
-        group.run_for(ms(200));
-        assert_eq!((group.result().as_deref(), lost.get()), (Some("a"), 2), "{kind}");
-    }
 }
 
 /// C14, N3: a PREPARE of what a backup holds already is acknowledged again, but only when it is the same.

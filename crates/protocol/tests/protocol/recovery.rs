@@ -1,7 +1,8 @@
 //! Recovery, sentence by sentence (4.3, 8.2; docs/deviations.md, C). Traces A to F are in model_traces.rs.
 
 use crate::common::{Group, ms};
-use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk};
+use crate::script::Script;
+use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk, StateContent};
 use viewstamped_protocol::*;
 
 fn quiet(size: u64) -> (Group, SessionNumber) {
@@ -93,7 +94,8 @@ fn the_log_comes_from_the_primary_of_the_latest_view_heard_of() {
     group.input(4, Input::Message(of_view_0));
     group.deliver(2, 4, "RECOVERYRESPONSE");
     group.deliver(3, 4, "RECOVERYRESPONSE");
-    assert_eq!(group.status(4), StatusName::Recovering, "three answers, none of the primary of view 1");
+    let is_fetching = group.network.iter().any(|(_, message)| matches!(message.body, Body::GetState(_)));
+    assert!(group.status(4) == StatusName::Recovering && !is_fetching, "three answers, none of the primary of view 1");
     group.deliver(1, 4, "RECOVERYRESPONSE");
     group.settle();
     assert_eq!((group.status(4), group.view(4), group.op(4)), (StatusName::Normal, 1, 2));
@@ -223,4 +225,139 @@ fn an_empty_directory_is_never_taken_for_a_new_member() {
     for id in 0..3 {
         assert_eq!((group.status(id), group.journal(id).as_str()), (StatusName::Normal, "a"));
     }
+}
+
+/// C5: a confession to one attempt alone proves nothing. r1 recovers, and has its answers on the way; r2 loses its memory then,
+/// and asks r1, who is recovering still. Both are back at once: nobody was without memory for long, and no alarm is raised.
+#[test]
+fn who_confesses_to_one_attempt_alone_is_not_taken_for_lost() {
+    let mut script = Script::serving(3);
+    script.play(
+        "r1 crashes
+         r1 recovers
+         r1->r0  RECOVERY
+         r1->r2  RECOVERY
+         r0->r1  RECOVERYRESPONSE   late (of-r0)
+         r2->r1  RECOVERYRESPONSE   late (of-r2)
+         r2 crashes
+         everything is lost
+         r2 recovers
+         r2->r1  RECOVERY
+         r1->r2  ALSORECOVERING
+         of-r2 arrives
+         of-r0 arrives
+         r1->r0  GETSTATE
+         r0->r1  NEWSTATE
+         r1 is normal v0
+         everything is lost
+         r2 waits 110 ms
+         r2->*   RECOVERY
+         *->r2   RECOVERYRESPONSE
+         r2->r0  GETSTATE
+         r0->r2  NEWSTATE
+         r2 is normal v0",
+    );
+    let alarm = script.group.events.iter().find(|(_, event)| matches!(event, Event::QuorumLost { .. }));
+    assert_eq!(alarm, None);
+}
+
+/// C9: the log that arrives is as long as the primary said, and is another one. It was not relied on, and is fetched again.
+#[test]
+fn a_log_fetched_whole_that_ends_in_another_hash_is_fetched_again() {
+    let (mut group, session) = quiet(3);
+    group.execute(0, session, 1, "a");
+    group.run_for(ms(100));
+    group.crash(2);
+    group.restart(2);
+    for (from, to, kind) in [(2, 0, "RECOVERY"), (2, 1, "RECOVERY"), (0, 2, "RECOVERYRESPONSE")] {
+        group.deliver(from, to, kind);
+    }
+    group.deliver(1, 2, "RECOVERYRESPONSE");
+    group.deliver(2, 0, "GETSTATE");
+    let mut answer = group.take(0, 2, "NEWSTATE");
+    let Body::NewState(state) = &mut answer.body else { unreachable!() };
+    let StateContent::Entries { previous, entries, .. } = &mut state.content else { unreachable!() };
+    let mut hash = *previous;
+    for entry in entries.iter_mut() {
+        // The same operations, as another history would have them.
+        *entry = log::Entry::new(hash, entry.stamp, entry.timestamp.next(), entry.request.clone());
+        hash = entry.hash;
+    }
+    group.input(2, Input::Message(answer));
+    assert_eq!((group.status(2), group.op(2)), (StatusName::Recovering, 0));
+    group.run_for(ms(1_000));
+    let same = group.replica(0).probe().log.head_hash();
+    assert_eq!((group.status(2), group.replica(2).probe().log.head_hash()), (StatusName::Normal, same));
+}
+
+/// C9: r2 knows from enough answers that there is a view 1, and its log is still under way. Normal in that view before it has the
+/// log, it would promise view 3 an empty log of a later view than r0's, and A would be lost.
+#[test]
+fn a_replica_whose_log_is_still_arriving_promises_nothing() {
+    let mut script = Script::serving(3);
+    script.play(
+        "r1 enters v1
+         r2 enters v1
+         r2->r1  DOVIEWCHANGE
+         r1->r2  STARTVIEW
+         everything is lost
+         client->r1  REQUEST A
+         r1->r2  PREPARE v1 n2
+         r2->r1  PREPAREOK v1 n2
+         r1->client  REPLY v1 A
+         everything is lost
+         r2 crashes
+         r2 recovers
+         r2->*   RECOVERY
+         *->r2   RECOVERYRESPONSE
+         r2->r1  GETSTATE v0 target=v1     lost
+         r2 is recovering
+         r1 is cut off
+         r0 enters v3
+         r0 waits 100 ms
+         r0->r2  STARTVIEWCHANGE v3        // r2 takes part in nothing yet
+         r2 is recovering
+         1 s pass
+         the network heals
+         10 s pass
+         everyone has executed A",
+    );
+}
+
+/// C4: of one member the newest answer counts, and the latest view heard of counts even if the answer that named it is void.
+#[test]
+fn an_answer_that_a_crash_made_void_still_tells_of_a_later_view() {
+    let mut script = Script::serving(5);
+    script.play(
+        "r4 crashes
+         r4 recovers
+         r4->*   RECOVERY
+         r1->r4  RECOVERYRESPONSE v0
+         r2->r4  RECOVERYRESPONSE v0
+         everything is lost
+         r1 enters v1
+         r2 enters v1
+         r3 enters v1
+         r2->r1  DOVIEWCHANGE
+         r3->r1  DOVIEWCHANGE
+         r1->r3  STARTVIEW
+         everything is lost
+         r4 waits 110 ms
+         r4->r3  RECOVERY
+         r3->r4  RECOVERYRESPONSE v1       // r3 knows of view 1
+         r3 crashes
+         r3 recovers
+         r3->r0  RECOVERY
+         r4 waits 210 ms
+         r4->r0  RECOVERY
+         r0->r4  RECOVERYRESPONSE v0       // r0 knows that r3 has crashed since: r3's answer is void",
+    );
+    // Three answers of view 0 count, its primary's among them; but there is a view 1.
+    assert_eq!(script.in_flight().iter().find(|line| line.contains("GETSTATE")), None, "it wants no log of view 0");
+    script.play(
+        "r4->r1  RECOVERY
+         r1->r4  RECOVERYRESPONSE v1
+         everything arrives
+         r4 is normal v1",
+    );
 }

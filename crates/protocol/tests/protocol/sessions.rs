@@ -82,30 +82,6 @@ fn a_retry_of_a_request_in_flight_waits_for_the_first() {
     assert_eq!(group.journal(0), "a");
 }
 
-/// N5. r0 noted request 7 in the client-table when it prepared it, and nobody heard of it. Back as a backup, and primary once
-/// more, it would drop the client's retry as known, for ever.
-#[test]
-fn a_request_that_was_lost_with_its_view_can_be_made_again() {
-    let (mut group, session) = Group::serving(3);
-    group.run_for(ms(100));
-    group.isolate(0);
-    group.submit(0, session, 7, "a");
-    group.run_for(ms(1_000));
-    assert_eq!((group.op(0), group.primary()), (2, 1));
-    ask(&mut group, 9, ClientRequest::Register { slots: 1 });
-    group.heal();
-    group.run_for(ms(500));
-    for id in [1, 2] {
-        group.crash(id);
-        group.run_for(ms(1_500));
-        group.restart(id);
-        group.run_for(ms(1_000));
-    }
-    assert_eq!(group.primary(), 0);
-    assert!(matches!(ask(&mut group, me(), operation(session, 0, 7, "a")), Some(ClientReply::Reply { .. })));
-    assert_eq!(group.journal(0), "a");
-}
-
 /// 4.5: "the client must fetch its latest request-number"; "it adds 2 to this number to be sure it has a unique request-number".
 /// K1: a client crashes, and what its first life sent last is late: it must not take the number of something new.
 #[test]
@@ -204,4 +180,123 @@ fn sessions_survive_the_recovery_of_every_replica() {
         assert_eq!(ask(&mut group, me(), operation(session, 3, 1, "a")), first, "after r{id} lost its memory");
     }
     assert_eq!(group.journal(0), "a");
+}
+
+/// K1: a client crashes twice. Its first life's last request is late; its second life asked for the latest number, as the paper
+/// says, and added 2, and so has its third: the late one must not take the number of something new.
+#[test]
+fn two_crashes_of_a_client_do_not_mix_up_its_requests() {
+    let (mut group, first) = Group::serving(3);
+    ask(&mut group, me(), operation(first, 0, 5, "a"));
+    let mut session = first;
+    for (life, late) in [(1, "P"), (2, "Q")] {
+        // The life before sends its next request, which does not arrive yet, and crashes.
+        let of_earlier_life = operation(session, 0, 7, late);
+        let body = ClientRequest::Resume { session, nonce: Nonce(life) };
+        let Some(ClientReply::Resumed { session: next, numbers, .. }) = ask(&mut group, me(), body) else {
+            panic!("not resumed: {:?}", group.replies)
+        };
+        assert_eq!(numbers[0], RequestNumber(5), "so the next one is 7 again");
+        assert_eq!(ask(&mut group, me(), of_earlier_life), Some(ClientReply::NoSession { session }));
+        session = next;
+    }
+    let Some(ClientReply::Reply { result, .. }) = ask(&mut group, me(), operation(session, 0, 7, "R")) else {
+        panic!("no reply: {:?}", group.replies)
+    };
+    assert_eq!(result, "aR", "the answer is that to R");
+}
+
+/// Whoever knows no session of the cluster's could fill its log with RESUMEs, each ordered before it was refused.
+#[test]
+fn a_resume_of_a_session_that_is_gone_takes_no_room_in_the_log() {
+    let (mut group, session) = Group::serving(3);
+    let resume = |nonce| ClientRequest::Resume { session, nonce: Nonce(nonce) };
+    let gone = Some(ClientReply::NoSession { session });
+    assert_eq!(ask(&mut group, 99, resume(1)), gone, "nobody has this client-id");
+    assert!(matches!(ask(&mut group, me(), resume(1)), Some(ClientReply::Resumed { .. })));
+    let op = group.op(0);
+    assert_eq!(ask(&mut group, me(), resume(2)), gone);
+    assert!(matches!(ask(&mut group, me(), resume(1)), Some(ClientReply::Resumed { .. })), "a retry is answered");
+    assert_eq!(group.op(0), op);
+}
+
+/// A RESUME is refused only by one that knows: not while another one of the client is in flight, nor by a primary that was deposed
+/// without noticing, for a session that may have been opened since.
+#[test]
+fn a_resume_is_refused_only_by_who_knows() {
+    let (mut group, session) = Group::serving(3);
+    group.replies.clear();
+    for nonce in [1, 2] {
+        group.request(0, ClientRequest::Resume { session, nonce: Nonce(nonce) });
+    }
+    assert!(group.replies.is_empty() && group.op(0) == 2, "the first is ordered, the second waits for its fate");
+    group.settle();
+    group.isolate(0);
+    group.run_for(ms(1_000));
+    let newer = register(&mut group, 9);
+    group.replies.clear();
+    let body = ClientRequest::Resume { session: newer, nonce: Nonce(3) };
+    group.input(0, Input::Client(FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: ClientId(9), body }));
+    assert!(group.replies.is_empty(), "{:?}", group.replies);
+}
+
+/// K2: the session is evicted by an operation ordered before the request, and executed after the request was ordered. It has no
+/// effect at any replica, and the client is told.
+#[test]
+fn a_session_evicted_between_ordering_and_execution_executes_nothing() {
+    let mut group = Group::formatted_with(3, ClusterOptions { sessions_max: 2, ..ClusterOptions::default() });
+    group.run_for(ms(300));
+    let first = register(&mut group, 1);
+    let second = register(&mut group, 2);
+    group.replies.clear();
+    let inputs = [
+        (3, ClientRequest::Register { slots: 1 }),
+        (1, operation(first, 0, 1, "a")),
+        (2, operation(second, 0, 1, "b")),
+    ];
+    for (client, body) in inputs {
+        let message = FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: ClientId(client), body };
+        group.input(0, Input::Client(message));
+    }
+    assert_eq!((group.op(0), group.commit(0)), (5, 2), "all of them are ordered, and none is executed");
+    group.settle();
+    group.run_for(ms(100));
+    assert!(group.replies.iter().any(|reply| reply.body == ClientReply::NoSession { session: first }));
+    for id in 0..3 {
+        assert_eq!(group.journal(id), "b", "r{id}");
+    }
+}
+
+/// K3: a result too large to be kept is sent once. A retry is told that it is lost, by every primary alike, and the operation is not
+/// executed again.
+#[test]
+fn a_retry_is_told_that_its_result_was_too_large_to_keep() {
+    let mut group = Group::formatted_with(3, ClusterOptions { reply_bytes_max: 4, ..ClusterOptions::default() });
+    group.run_for(ms(300));
+    let session = register(&mut group, me());
+    let large = operation(session, 0, 1, "12345");
+    assert!(matches!(ask(&mut group, me(), large.clone()), Some(ClientReply::Reply { .. })));
+    let lost = ClientReply::Refused { session, slot: 0, number: RequestNumber(1), reason: RefusedReason::ReplyLost };
+    assert_eq!(ask(&mut group, me(), large.clone()), Some(lost.clone()));
+    group.crash(0);
+    group.run_for(ms(1_000));
+    assert_eq!(ask(&mut group, me(), large), Some(lost));
+    assert_eq!(group.journal(1), "12345");
+}
+
+/// K7: the paper's one outstanding request, for each slot: numbers of one say nothing of another, and rise in each.
+#[test]
+fn each_slot_has_one_request_outstanding_and_numbers_of_its_own() {
+    let (mut group, session) = Group::serving(3);
+    group.replies.clear();
+    group.submit_in(0, session, 0, 9, "a");
+    group.submit_in(0, session, 1, 1, "b");
+    assert_eq!(group.op(0), 3, "both are outstanding");
+    group.submit_in(0, session, 1, 1, "b");
+    assert_eq!(group.op(0), 3, "and each of them once");
+    group.settle();
+    assert!(matches!(ask(&mut group, me(), operation(session, 1, 2, "c")), Some(ClientReply::Reply { .. })));
+    let refused = ask(&mut group, me(), operation(session, 0, 8, "d"));
+    assert!(matches!(refused, Some(ClientReply::Refused { slot: 0, reason: RefusedReason::StaleRequest, .. })));
+    assert_eq!(group.journal(0), "abc");
 }

@@ -1,8 +1,7 @@
 //! The replica's thread: from the boot decision to the last turn.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use viewstamped_protocol::codec::{Limits, Purpose};
+use viewstamped_protocol::service::panic_message;
 use viewstamped_protocol::{Incarnation, Replica, Service, Setup};
 
 use super::clock::Clock;
@@ -50,16 +50,23 @@ pub(crate) fn run<S: Service + 'static>(start: Start, service: S) -> Result<(), 
             .build()
             .map_err(|error| NodeError::System { message: format!("cannot start an event loop: {error}") })?;
         let tasks = LocalSet::new();
-        runtime.block_on(tasks.run_until(live(start, service)))
+        // The turn is a task beside those that read: whoever wakes it then only puts it in the queue that is being worked on. Were it
+        // the future that the event loop waits for, each wake-up would ask the operating system for events once more.
+        let turn = tasks.spawn_local(live(start, service));
+        match runtime.block_on(tasks.run_until(turn)) {
+            Ok(end) => end,
+            Err(failed) if failed.is_panic() => resume_unwind(failed.into_panic()),
+            Err(_) => Ok(()),
+        }
     }));
-    let end = end.unwrap_or_else(|panic| Err(NodeError::Panicked { message: words(&*panic) }));
+    let end = end.unwrap_or_else(|panic| Err(NodeError::Panicked { message: panic_message(&*panic) }));
     if let Err(error) = &end {
         tracing::error!(%error, "replica stopped");
     }
     end
 }
 
-async fn live<S: Service>(start: Start, service: S) -> Result<(), NodeError> {
+async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), NodeError> {
     let Start { boot, options, transport, client_listener, peer_listener, control, status, seed } = start;
     let Boot { cluster, id, identity, membership, directory, listen_peer } = boot;
     let started = Instant::now();
@@ -168,10 +175,4 @@ impl Group {
             .map(|member| MemberStatus { id: member.id.0, address: member.address.clone(), connected: false })
             .collect()
     }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }

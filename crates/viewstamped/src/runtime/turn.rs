@@ -213,6 +213,13 @@ impl<S: Service> Turn<S> {
                     ids.join(", ")
                 )
             }),
+            Event::ServicePanicked { op, message } => self.shared.problem("service-panicked", || {
+                let what = op.map_or_else(
+                    || "judged an operation, which was refused".to_owned(),
+                    |op| format!("executed operation {}, which may have taken effect in part", op.0),
+                );
+                format!("the service panicked while it {what}: {message}; this is a bug of the service, and the group goes on")
+            }),
             Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
                 format!("ignored messages of replica {}: {}; correct its configuration", from.0, super::reporter::ignored(*reason))
             }),

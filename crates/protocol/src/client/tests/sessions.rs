@@ -218,6 +218,7 @@ fn refusals_become_typed_errors_and_free_the_slot() {
         (RefusedReason::DifferentOperation, ClientError::DifferentOperation),
         (RefusedReason::NoSuchSlot, ClientError::NoSuchSlot),
         (RefusedReason::ReplyLost, ClientError::ReplyLost),
+        (RefusedReason::Panicked, ClientError::Panicked),
         (RefusedReason::TooLarge(9), ClientError::TooLarge { max: 9 }),
         (RefusedReason::Invalid("no key".into()), ClientError::Invalid { reason: "no key".into() }),
     ];

@@ -23,11 +23,18 @@ impl Service for Journal {
         text.extend_from_slice(operation.payload);
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
+        assert_ne!(*operation.payload, "poison", "the service has a bug");
         text
     }
 
     fn validate(&self, payload: &[u8]) -> Result<(), String> {
+        assert_ne!(payload, b"unreadable", "the service has a bug");
         if payload == b"bad" { Err("bad".into()) } else { Ok(()) }
+    }
+
+    fn predict(&mut self, payload: &[u8], _: Timestamp, _: u64) -> Bytes {
+        assert_ne!(payload, b"unpredictable", "the service has a bug");
+        Bytes::new()
     }
 }
 
