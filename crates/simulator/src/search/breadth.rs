@@ -300,3 +300,20 @@ impl Search {
         Counterexample { violation: failed.violation, transcript: lines }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Steps` compares, in tests, every state that it takes for a known one with that one. Here it gets many to compare.
+    #[test]
+    fn states_that_are_taken_for_one_are_the_same() {
+        let votes = Bounds { votes: true, heartbeats: true, levels_max: 8, ..Bounds::DEFAULT };
+        let views = Bounds { operations: 2, view_max: 2, crashes: 0, retries: 1, ..Bounds::DEFAULT };
+        let five = Bounds { replicas: 5, down_max: 2, crashes: 2, levels_max: 8, ..Bounds::DEFAULT };
+        for bounds in [Bounds::DEFAULT, votes, views, five] {
+            let found = search(&bounds, &mut |_| true);
+            assert!(found.progress.steps > 2 * found.progress.locals, "many steps lead to a known state: {found:?}");
+        }
+    }
+}

@@ -212,6 +212,8 @@ impl Steps {
         let fingerprint = folded(local.replica.fingerprint());
         let key = fingerprint ^ mix(u64::from(local.boots) << 32 | local.place as u64);
         if let Some(id) = self.by_fingerprint.get(key) {
+            #[cfg(test)]
+            assert_same(&local.replica, &self.local(id).replica);
             return id;
         }
         let probe = local.replica.probe();
@@ -345,6 +347,14 @@ impl Local {
     /// How far its present memory has executed.
     pub(super) fn executed(&self) -> OpNumber {
         self.seen.executed
+    }
+}
+
+/// States that are taken for one are the same in everything, but for the order in which parts of an answer arrived.
+#[cfg(test)]
+fn assert_same(replica: &Replica<Observed<Map>>, known: &Replica<Observed<Map>>) {
+    if replica.gathered() < 2 {
+        assert_eq!(format!("{replica:?}"), format!("{known:?}"));
     }
 }
 
