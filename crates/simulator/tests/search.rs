@@ -54,18 +54,6 @@ fn found(bounds: Bounds) -> Found {
     search(&bounds, &mut |_| true)
 }
 
-/// What a replica only keeps until the rest arrives may as well arrive together with it: no other state is lost by that.
-#[test]
-fn messages_that_belong_together_may_be_delivered_together() {
-    let five = Bounds { replicas: 5, operations: 0, down_max: 2, ..Bounds::DEFAULT };
-    for bounds in [Bounds::DEFAULT, Bounds { wiped: true, operations: 0, crashes: 2, ..Bounds::DEFAULT }, five] {
-        let together = found(bounds).progress;
-        let apart = found(Bounds { every_order: true, ..bounds }).progress;
-        assert!(apart.partial > 0 && together.partial == 0, "{bounds:?}");
-        assert_eq!(together.states, apart.states - apart.partial, "{bounds:?}");
-    }
-}
-
 #[test]
 fn the_same_bounds_give_the_same_search() {
     let bounds = Bounds { width: Some(200), ..Bounds::DEFAULT };

@@ -39,6 +39,21 @@ impl Letter {
         self.to.map_or(self.from != place, |to| to == place)
     }
 
+    /// Whether nobody needs `older` once this was sent: it brings more of the same log, or acknowledges more. Who needs
+    /// the older one may as well have got it before.
+    pub(super) fn supersedes(&self, older: &Self) -> bool {
+        let is_same_kind = (self.kind, self.from, self.to) == (older.kind, older.from, older.to);
+        is_same_kind
+            && match self.kind {
+                Kind::NewState => self.view == older.view,
+                Kind::PrepareOk | Kind::Commit | Kind::StartView => {
+                    (self.view, self.incarnation) == (older.view, older.incarnation)
+                        && (self.op >= older.op && self.commit >= older.commit)
+                }
+                _ => false,
+            }
+    }
+
     /// Whether it is one of several that the replica at `place` needs together.
     pub(super) fn is_part_for(&self, place: usize) -> bool {
         let is_part = matches!(self.kind, Kind::RecoveryResponse | Kind::KnownIncarnation | Kind::DoViewChange);
@@ -96,6 +111,7 @@ fn opened(configuration: &Configuration, to: Option<usize>, message: Message, lo
         Body::Prepare(m) => (header.view, m.entries.last().map_or(zero, |entry| entry.op()), m.commit),
         Body::PrepareOk(m) => (header.view, m.op, zero),
         Body::Commit(m) => (header.view, m.op, m.commit),
+        Body::StartView(m) => (header.view, m.op, m.commit),
         Body::StartViewChange(m) => (m.candidate, zero, zero),
         Body::GetState(m) => (m.target, zero, zero),
         _ => (header.view, zero, zero),

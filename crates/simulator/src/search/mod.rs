@@ -1,5 +1,6 @@
 //! A search of all states that a group can get into, within bounds, by breadth first (docs/search.md).
 
+mod action;
 mod breadth;
 mod judge;
 mod letters;
@@ -41,7 +42,8 @@ pub struct Bounds {
     /// Whether view changes need votes. Without, any replica joins any view change at any time, which includes all that
     /// votes allow.
     pub votes: bool,
-    /// Whether the parts of an answer may arrive in between other things, although nobody can tell.
+    /// Whether messages are delivered one by one even where a replica only keeps them until the rest arrives, and kept even
+    /// when a later one brings more of the same.
     pub every_order: bool,
     /// Whether a crash takes the identity, too.
     pub wiped: bool,
@@ -107,8 +109,6 @@ pub struct Progress {
     pub levels: u32,
     /// Different states.
     pub states: u64,
-    /// Of them, those in which some replica holds a part of what it waits for.
-    pub partial: u64,
     /// States of the level that begins, where one does.
     pub frontier: u64,
     /// Steps tried.

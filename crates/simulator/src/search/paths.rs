@@ -1,6 +1,6 @@
 //! How each state was reached first.
 
-use crate::search::steps::Action;
+use crate::search::action::Action;
 use crate::search::table::{Table, mix};
 
 /// What was done to one replica at once, as a number: an action, or a sequence of them.

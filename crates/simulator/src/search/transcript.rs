@@ -4,20 +4,23 @@ use viewstamped_protocol::replica::Timer;
 use viewstamped_protocol::{OpNumber, StatusName};
 
 use crate::checkers::Seen;
-use crate::search::steps::{Action, Steps};
+use crate::search::Bounds;
+use crate::search::action::Action;
+use crate::search::steps::Steps;
 use crate::search::world::World;
 
 /// Tells what happens, a line for each step, with what came of it where that is worth telling.
 pub(super) struct Transcript<'a> {
     steps: &'a mut Steps,
     world: World,
+    bounds: Bounds,
     lines: Vec<String>,
 }
 
 impl<'a> Transcript<'a> {
     /// Begins with this state.
-    pub(super) fn new(steps: &'a mut Steps, world: World) -> Self {
-        Self { steps, world, lines: Vec::new() }
+    pub(super) fn new(steps: &'a mut Steps, world: World, bounds: Bounds) -> Self {
+        Self { steps, world, bounds, lines: Vec::new() }
     }
 
     pub(super) fn into_lines(self) -> Vec<String> {
@@ -32,7 +35,7 @@ impl<'a> Transcript<'a> {
         if let Ok(step) = self.steps.step(id) {
             let after = self.steps.local(step.next).seen;
             line.push_str(&outcome(place, &before, &after, action));
-            self.world.apply(place, action, step);
+            self.world.apply(place, action, step, self.steps, &self.bounds);
         }
         self.lines.push(line);
     }

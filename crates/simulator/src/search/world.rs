@@ -5,8 +5,9 @@ use viewstamped_protocol::{OpNumber, StatusName, ViewNumber};
 
 use crate::message_kind::Kind;
 use crate::search::Bounds;
+use crate::search::action::Action;
 use crate::search::letters::{Letter, LetterId};
-use crate::search::steps::{Action, Local, LocalId, Step, Steps};
+use crate::search::steps::{Local, LocalId, Step, Steps};
 use crate::search::table::mix;
 
 /// A state of the group.
@@ -54,9 +55,11 @@ impl World {
         key
     }
 
-    /// Whether some replica holds a part of what it waits for.
-    pub(super) fn is_partial(&self, steps: &Steps) -> bool {
-        self.locals.iter().any(|local| steps.local(*local).is_gathering)
+    /// What the group is, whatever is under way; nothing while a replica only holds a part of what it waits for.
+    #[cfg(test)]
+    pub(super) fn shape(&self, steps: &Steps) -> Option<u64> {
+        let is_partial = self.locals.iter().any(|local| steps.local(*local).is_gathering);
+        (!is_partial).then(|| Self { letters: Vec::new(), ..self.clone() }.key())
     }
 
     /// Everything that could happen next: to whom, and what.
@@ -137,7 +140,7 @@ impl World {
     }
 
     /// Takes a step at `place`.
-    pub(super) fn apply(&mut self, place: usize, action: Action, step: &Step) {
+    pub(super) fn apply(&mut self, place: usize, action: Action, step: &Step, steps: &Steps, bounds: &Bounds) {
         self.locals[place] = step.next;
         self.crashes += u32::from(action == Action::Crash);
         if let Action::Submit(operation) = action {
@@ -146,6 +149,10 @@ impl World {
             self.retried += u32::from(!is_first);
         }
         for letter in &step.sent {
+            if !bounds.every_order {
+                let new = steps.letters.get(*letter);
+                self.letters.retain(|old| old == letter || !new.supersedes(steps.letters.get(*old)));
+            }
             if let Err(gap) = self.letters.binary_search(letter) {
                 self.letters.insert(gap, *letter);
             }
