@@ -20,7 +20,7 @@ const BARE: Bounds = Bounds { operations: 0, ..Bounds::DEFAULT };
 const FIVE: Bounds = Bounds { replicas: 5, down_max: 2, ..BARE };
 
 /// All presets. Those named after a trace are large enough to find it, and what is like it, when its repair is taken away.
-pub const PRESETS: [Preset; 9] = [
+pub const PRESETS: [Preset; 10] = [
     Preset {
         name: "small",
         about: "three replicas, one operation, views 0 and 1, two crashes",
@@ -30,6 +30,11 @@ pub const PRESETS: [Preset; 9] = [
         name: "medium",
         about: "three replicas, two operations, views 0 and 1, one crash",
         bounds: Bounds { operations: 2, ..Bounds::DEFAULT },
+    },
+    Preset {
+        name: "large",
+        about: "three replicas, two operations, views 0 and 1, two crashes: takes minutes and 600 MB",
+        bounds: Bounds { operations: 2, crashes: 2, ..Bounds::DEFAULT },
     },
     Preset {
         name: "trace-a",
