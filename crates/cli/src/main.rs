@@ -1,12 +1,13 @@
 //! `vr`: runs, watches, loads and simulates a replicated map.
 
+mod chart;
 mod commands;
 mod failure;
 mod formatting;
+mod group;
 mod health;
 mod human;
 mod lines;
-mod load;
 mod logging;
 mod members;
 mod options;

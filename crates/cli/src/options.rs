@@ -124,6 +124,8 @@ impl ReplicaOptions {
             transfer_bytes_max: self.transfer_bytes_max.bytes(),
             log_bytes_max: self.log_bytes_max.bytes(),
             execute_ops_max: self.execute_ops_max,
+            // The map predicts nothing, so limits of predictions would be flags without effect.
+            ..Options::default()
         }
     }
 }

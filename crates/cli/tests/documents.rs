@@ -1,10 +1,11 @@
-//! What the README promises exists: its example is the one that is compiled, its commands and flags are those of `vr`.
+//! What the documents promise exists: the README's example is the one that is compiled, commands and flags are those of `vr`.
 
 mod support;
 
 use support::{code, run, stderr, stdout};
 
 const README: &str = include_str!("../../../README.md");
+const BENCHMARKS: &str = include_str!("../../../docs/benchmarks.md");
 const EXAMPLE: &str = include_str!("../../../examples/counter.rs");
 
 #[test]
@@ -18,8 +19,14 @@ fn readme_is_short_and_shows_the_example_that_is_compiled() {
 }
 
 #[test]
-fn every_command_in_the_readme_exists_with_its_flags() {
-    let commands: Vec<&str> = README.lines().filter_map(|line| line.strip_prefix("    vr ")).collect();
+fn every_command_in_the_documents_exists_with_its_flags() {
+    for document in [README, BENCHMARKS] {
+        check_commands(document);
+    }
+}
+
+fn check_commands(document: &str) {
+    let commands: Vec<&str> = document.lines().filter_map(|line| line.strip_prefix("    vr ")).collect();
     assert!(commands.len() > 8, "{commands:?}");
     for command in commands {
         let words: Vec<&str> = command.split_whitespace().take_while(|word| *word != "#" && *word != "|").collect();

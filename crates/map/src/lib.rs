@@ -48,7 +48,7 @@ impl Service for Map {
     fn execute(&mut self, state: &mut State, operation: viewstamped_protocol::Operation<'_>) -> Bytes {
         let payload = operation.payload;
         match Operation::decode(payload) {
-            Ok(operation) => apply(state, payload, operation),
+            Ok(operation) => apply(state, operation),
             Err(malformed) => Reply::Invalid(&malformed.to_string()).encode(),
         }
     }
@@ -68,11 +68,11 @@ impl Service for Map {
     }
 }
 
-/// Does what `operation`, decoded from `payload`, asks for.
-fn apply(state: &mut State, payload: &Bytes, operation: Operation<'_>) -> Bytes {
+/// Does what `operation` asks for.
+fn apply(state: &mut State, operation: Operation<'_>) -> Bytes {
     match operation {
         Operation::Put { key, value } => {
-            let existed = state.insert(payload.slice_ref(key), payload.slice_ref(value));
+            let existed = state.put(key, value);
             Reply::Done { existed }.encode()
         }
         Operation::Delete { key } => Reply::Done { existed: state.remove(key) }.encode(),
@@ -84,7 +84,7 @@ fn apply(state: &mut State, payload: &Bytes, operation: Operation<'_>) -> Bytes 
                 return Reply::NotSwapped { current }.encode();
             }
             match value {
-                Some(value) => state.insert(payload.slice_ref(key), payload.slice_ref(value)),
+                Some(value) => state.put(key, value),
                 None => state.remove(key),
             };
             Reply::Swapped.encode()

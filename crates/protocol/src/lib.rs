@@ -83,4 +83,4 @@ pub use message::{FromClient, Message, ToClient};
 pub use numbers::*;
 pub use options::{ClientOptions, ClusterOptions, Options};
 pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName};
-pub use service::{Operation, Service};
+pub use service::{Contributions, Operation, PREDICTED_BYTES_MAX, Service};

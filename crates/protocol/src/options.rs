@@ -128,6 +128,16 @@ pub struct Options {
     pub prepare_retry: Duration,
     /// The largest `prepare_retry` after doubling. Default 1 s.
     pub prepare_retry_max: Duration,
+    /// How long a primary waits for the backups' contributions to a value before it does with those it has (4.4). Default 200 ms:
+    /// four tries, and less than a view change takes.
+    pub predict_timeout: Duration,
+    /// How long a PREDICT may stay unanswered before it is sent again to those who have not answered. Default 50 ms.
+    pub predict_retry: Duration,
+    /// The most requests waiting for contributions; beyond it the answer is BUSY. Default 1,024: five thousand draws a second, even
+    /// if all of them wait until `predict_timeout`.
+    pub pre_steps_max: usize,
+    /// The most bytes of requests waiting for contributions, with the contributions; beyond it the answer is BUSY. Default 4 MiB.
+    pub pre_steps_bytes_max: usize,
     /// How often an unanswered RECOVERY, GETINCARNATION or BOOTSTRAP is sent again. Default 100 ms, doubled by each failure.
     pub recovery_retry: Duration,
     /// The largest `recovery_retry` after doubling, and how long RECOVERY is put off when a piece of the log arrives. Default 1 s:
@@ -174,6 +184,10 @@ impl Default for Options {
             forfeit_ops: 4_096,
             prepare_retry: Duration::from_millis(50),
             prepare_retry_max: Duration::from_secs(1),
+            predict_timeout: Duration::from_millis(200),
+            predict_retry: Duration::from_millis(50),
+            pre_steps_max: 1_024,
+            pre_steps_bytes_max: 4 << 20,
             recovery_retry: Duration::from_millis(100),
             recovery_retry_max: Duration::from_secs(1),
             transfer_retry: Duration::from_millis(100),

@@ -8,12 +8,20 @@ use viewstamped_state::State;
 
 use crate::numbers::{ClientId, OpNumber, Timestamp};
 
+/// The largest value predicted for an operation, in bytes, and the largest contribution to one. 16 KiB: a value is a clock or a
+/// random number, and even all contributions of the largest group fit in a frame beside their operation.
+pub const PREDICTED_BYTES_MAX: usize = 16 << 10;
+
 /// A committed operation, as the service executes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     /// Its place in the order of all operations.
     pub op: OpNumber,
     /// The replicated clock in nanoseconds since 1970: the same at every replica, larger than at every earlier operation.
+    ///
+    /// It is the wall clock of the primary that ordered the operation, or one more than the timestamp before if that clock was
+    /// behind. So it never runs backwards, whatever the wall clocks do and whoever is primary; it stands almost still until a
+    /// clock that is behind has caught up.
     pub timestamp: Timestamp,
     /// The client that asked.
     pub client: ClientId,
@@ -21,6 +29,23 @@ pub struct Operation<'a> {
     pub payload: &'a Bytes,
     /// The value chosen for the non-deterministic part (4.4); empty when there is none.
     pub predicted: &'a Bytes,
+}
+
+/// What replicas predict for one operation (4.4): the answers of backups and the primary's own value.
+#[derive(Clone, Copy, Debug)]
+pub struct Contributions<'a> {
+    /// The values, each of another replica, in the order of their node ids; one of them is the primary's own.
+    pub values: &'a [Bytes],
+    /// How many the paper asks for: f + 1.
+    pub wanted: usize,
+}
+
+impl Contributions<'_> {
+    /// Whether f backups answered; if not, the deadline has passed.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.values.len() >= self.wanted
+    }
 }
 
 /// A deterministic program whose state is replicated.
@@ -68,10 +93,30 @@ pub trait Service {
         Ok(())
     }
 
-    /// Chooses the value for the non-deterministic part of an operation, at the primary (4.4).
+    /// Chooses the value for the non-deterministic part of an operation, at the primary, before the operation is ordered (4.4).
+    /// At most [`PREDICTED_BYTES_MAX`] bytes. A backup is called, too, when it is asked to contribute.
+    ///
+    /// `wall` is this machine's clock, which may jump and be wrong; `seed` is random.
     fn predict(&mut self, payload: &[u8], wall: Timestamp, seed: u64) -> Bytes {
         let _ = (payload, wall, seed);
         Bytes::new()
+    }
+
+    /// Whether backups have to contribute to the value for this operation: the pre-step of 4.4. It costs a round trip, for
+    /// this operation and no other.
+    fn asks_backups(&self, payload: &[u8]) -> bool {
+        let _ = payload;
+        false
+    }
+
+    /// Computes the value for an operation from what f backups and the primary itself predicted, at the primary (4.4). At most
+    /// [`PREDICTED_BYTES_MAX`] bytes. Must be deterministic: a function of its arguments.
+    ///
+    /// When fewer backups answered in time, there are fewer values. A service that cannot do with fewer says so in the value,
+    /// and refuses when it executes the operation. The default is all values, one after the other.
+    fn combine(&self, payload: &[u8], contributions: Contributions<'_>) -> Bytes {
+        let _ = payload;
+        contributions.values.concat().into()
     }
 
     /// Rebuilds what the service derives from the state, after the state was replaced as a whole.

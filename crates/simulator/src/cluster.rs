@@ -176,11 +176,23 @@ impl<S: Service + Clone> Cluster<S> {
             let calls = node.calls.borrow();
             self.checkers.stepped(place, boot, &self.nodes, &calls)?;
         }
+        self.check_sessions(place)?;
         let node = &mut self.nodes[place];
         node.calls.borrow_mut().clear();
         if node.is_faulty && self.checkers.seen(place).is_some_and(|seen| seen.status == StatusName::Normal) {
             node.is_faulty = false;
             self.recoveries += 1;
+        }
+        Ok(())
+    }
+
+    /// I-BOUND: there are no more sessions than allowed. Looked at when the replica has executed something.
+    fn check_sessions(&self, place: usize) -> Checked {
+        let node = &self.nodes[place];
+        let (sessions_max, replica) = (u64::from(self.cluster_options.sessions_max), node.replica.as_ref());
+        if !node.calls.borrow().is_empty() {
+            let sessions = replica.map_or(0, |replica| replica.report().sessions);
+            hold!("I-BOUND", sessions <= sessions_max, "{} keeps {sessions} sessions of {sessions_max}", node.id);
         }
         Ok(())
     }
@@ -254,9 +266,7 @@ impl<S: Service + Clone> Cluster<S> {
     pub(crate) fn primary(&self) -> Option<usize> {
         (0..self.nodes.len())
             .filter_map(|place| self.checkers.seen(place).map(|seen| (place, seen)))
-            .filter(|(place, seen)| {
-                seen.status == StatusName::Normal && self.configuration.primary(seen.view) == self.nodes[*place].id
-            })
+            .filter(|(_, seen)| seen.status == StatusName::Normal && seen.leads)
             .max_by_key(|(_, seen)| seen.view)
             .map(|(place, _)| place)
     }

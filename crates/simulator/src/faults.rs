@@ -6,12 +6,12 @@ use viewstamped_protocol::{ClientId, InstanceId};
 
 use crate::checkers::Checked;
 use crate::cluster::Restart;
-use crate::coverage::Mark;
+use crate::coverage::{Blow, Mark};
 use crate::machine::Trap;
 use crate::message_kind::{CRUCIAL, Kind};
-use crate::network::Topology;
 use crate::random::{Draw, nanos};
 use crate::simulation::{Event, Simulation};
+use crate::topology::Topology;
 use crate::workload::Workload;
 
 /// Something breaks, or is mended.
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Partition,
     /// The links between replicas are whole again, unless they have changed since.
     Whole { serial: u64 },
+    /// The shape of the links goes, or comes back.
+    Flap { serial: u64, is_on: bool },
     /// A replica stops for a while.
     Pause,
     /// A paused replica goes on.
@@ -63,12 +65,15 @@ impl<W: Workload> Simulation<'_, W> {
         let faults = self.scenario.faults;
         let mean = match fault {
             Fault::Crash => faults.crash,
-            Fault::Partition | Fault::ClientCut => faults.partition,
+            Fault::Partition if self.settings.topology.is_some() => None,
+            Fault::Partition => faults.partition,
+            Fault::ClientCut if self.settings.clients_reach.is_some() => None,
+            Fault::ClientCut => faults.client_cut,
             Fault::Pause => faults.pause,
             Fault::ClientCrash => faults.client_crash,
             Fault::ClockJump => faults.clock_jump,
             Fault::EarlyCrash | Fault::Start { .. } | Fault::Restart { .. } => None,
-            Fault::Whole { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
+            Fault::Whole { .. } | Fault::Flap { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
         };
         if let Some(mean) = mean {
             let pause = self.dice.faults.interval(mean);
@@ -97,9 +102,11 @@ impl<W: Workload> Simulation<'_, W> {
             Fault::Whole { serial } => {
                 if serial == self.topologies {
                     self.trace.line(self.now, || "links whole".into());
-                    self.network.shape(Topology::Whole);
+                    self.topologies += 1;
+                    self.network.shape(&Topology::Whole);
                 }
             }
+            Fault::Flap { serial, is_on } => self.on_flap(serial, is_on),
             Fault::Pause => self.on_pause(),
             Fault::ClientCrash => return self.on_client_crash(),
             Fault::ClientCut => self.on_client_cut(),
@@ -182,14 +189,51 @@ impl<W: Workload> Simulation<'_, W> {
     fn on_partition(&mut self) {
         let primary = self.cluster.primary();
         let topology = Topology::draw(&mut self.dice.faults, self.machines.len(), primary);
-        self.network.shape(topology);
-        self.topologies += 1;
-        self.coverage.hit(Mark::Partition);
-        self.trace.line(self.now, || format!("links {topology:?}"));
+        let flapping = self.dice.faults.strikes(self.scenario.faults.flapping).then(|| {
+            let (low, high) = (nanos(Duration::from_millis(10)), nanos(Duration::from_secs(2)));
+            Duration::from_nanos(self.dice.faults.magnitude(low, high))
+        });
+        self.shape_links(topology, flapping);
         let lasts =
             self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
         let whole = Fault::Whole { serial: self.topologies };
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(whole));
+    }
+
+    /// Gives the links a shape that stays, or comes and goes at this interval.
+    fn shape_links(&mut self, topology: Topology, flapping: Option<Duration>) {
+        self.network.shape(&topology);
+        self.topologies += 1;
+        self.coverage.hit(Mark::Partition);
+        let often = flapping.map_or_else(String::new, |interval| format!(", flapping every {interval:?}"));
+        self.trace.line(self.now, || format!("links {topology}{often}"));
+        if let Some(interval) = flapping {
+            self.coverage.hit(Mark::Flapping);
+            let flap = Fault::Flap { serial: self.topologies, is_on: false };
+            self.schedule.at(self.now.after(interval), Event::Fault(flap));
+        }
+        self.flapping = flapping.map(|interval| (topology, interval));
+    }
+
+    fn on_flap(&mut self, serial: u64, is_on: bool) {
+        let Some((topology, interval)) = self.flapping.as_ref().filter(|_| serial == self.topologies) else { return };
+        self.network.shape(if is_on { topology } else { &Topology::Whole });
+        let again = Event::Fault(Fault::Flap { serial, is_on: !is_on });
+        self.schedule.at(self.now.after(*interval), again);
+    }
+
+    /// Once the group has begun, the links and the clients' reach take what shape the settings want.
+    pub(crate) fn hold_links(&mut self) {
+        self.are_links_held = true;
+        if let Some(topology) = self.settings.topology.clone() {
+            self.shape_links(topology, self.settings.flapping);
+        }
+        if let Some(reach) = self.settings.clients_reach {
+            self.coverage.hit(Mark::ClientCut);
+            for client in 0..self.clients.len() {
+                self.network.cut_client(client, !reach, !reach);
+            }
+        }
     }
 
     fn on_pause(&mut self) {
@@ -198,7 +242,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         }
         self.machines[place].is_paused = true;
-        self.coverage.hit(Mark::Pause);
+        self.coverage.struck(Blow::Pause, self.role(place));
         self.trace.line(self.now, || format!("r{place} pauses"));
         let lasts = self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.pause_max));
         let resume = Fault::Resume { place, boot: self.cluster.boots(place) };
@@ -255,6 +299,6 @@ impl<W: Workload> Simulation<'_, W> {
         let far = i64::try_from(self.dice.faults.magnitude(1, nanos(Duration::from_secs(3_600)))).expect("an hour");
         let backwards = self.dice.faults.strikes(32_768);
         self.machines[place].clock.jump(if backwards { -far } else { far });
-        self.coverage.hit(Mark::ClockJump);
+        self.coverage.struck(Blow::ClockJump, self.role(place));
     }
 }

@@ -16,7 +16,11 @@ mod checkers;
 mod clients;
 mod cluster;
 mod coverage;
+mod delivery;
+mod dimension;
+mod drawing;
 mod faults;
+mod filter;
 pub mod history;
 pub mod linearizability;
 mod liveness;
@@ -31,7 +35,9 @@ mod schedule;
 pub mod script;
 pub mod search;
 mod simulation;
+mod topology;
 mod trace;
+pub mod trial;
 mod workload;
 
 use std::fmt;
@@ -43,8 +49,12 @@ use viewstamped_protocol::service::panic_message;
 pub use checkers::Violation;
 pub use cluster::Restart;
 pub use coverage::Coverage;
+pub use dimension::{DIMENSIONS, Dimension, Rate, UnknownDimension};
+pub use drawing::DrawingMap;
+pub use filter::{Filter, UnknownFilter, percent};
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
+pub use topology::{Topology, UnknownTopology};
 pub use trace::Sink;
 pub use workload::{MapWorkload, Workload};
 
@@ -79,7 +89,7 @@ pub struct Outcome {
 /// A violated invariant, a missed bound, or a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The invariant, or `PANIC`.
+    /// The invariant.
     pub checker: String,
     /// What is wrong; for a missed bound followed by what everybody was doing, a line each.
     pub sentence: String,
@@ -112,7 +122,7 @@ pub fn run_traced(seed: u64, settings: &Settings, sink: Sink<'_>) -> Outcome {
 pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Sink<'_>>) -> Outcome {
     let mut simulation = None;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), Violation> {
-        let simulation = simulation.insert(Simulation::<W>::new(seed, *settings, sink)?);
+        let simulation = simulation.insert(Simulation::<W>::new(seed, settings.clone(), sink)?);
         simulation.run_safety()?;
         simulation.run_liveness()?;
         simulation.check_history()
@@ -120,7 +130,7 @@ pub fn run_workload<W: Workload>(seed: u64, settings: &Settings, sink: Option<Si
     let violation = match result {
         Ok(Ok(())) => None,
         Ok(Err(Violation { checker, sentence })) => Some((checker.to_owned(), sentence)),
-        Err(panic) => Some(("PANIC".to_owned(), panic_message(panic.as_ref()))),
+        Err(panic) => Some(("I-NOPANIC".to_owned(), panic_message(panic.as_ref()))),
     };
     report(seed, simulation.as_ref(), violation)
 }

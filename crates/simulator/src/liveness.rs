@@ -6,13 +6,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use viewstamped_protocol::{StatusName, Time};
+use viewstamped_protocol::{StatusName, Time, ViewNumber};
 
 use crate::checkers::{Checked, Violation, hold};
 use crate::coverage::Mark;
-use crate::network::{Exclusion, Topology};
+use crate::network::Exclusion;
 use crate::random::Draw;
 use crate::simulation::Simulation;
+use crate::topology::Topology;
 use crate::workload::Workload;
 
 /// How many requests each client makes after the faults have ended.
@@ -58,21 +59,68 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// In some seeds all links first go through one replica, which relays nothing: it must become the primary, and clients must be
-    /// answered. Who recovers could not reach a quorum, so everybody must be well.
+    /// In some seeds only one replica is sure to have links with a quorum at first: a group must form around it or another that
+    /// has, clients must be answered, and then the view stays. Who recovers could not reach a quorum, so everybody must be well.
     fn serve_through_hub(&mut self) -> Checked {
         let is_well = (0..self.machines.len()).all(|place| !self.cluster.is_faulty(place) && self.cluster.is_up(place));
-        if !self.cluster.is_founded() || !is_well || !self.dice.faults.strikes(24_576) {
+        if !self.cluster.is_founded() || !is_well {
             return Ok(());
         }
-        let hub = usize::try_from(self.dice.faults.below(self.machines.len() as u64)).expect("a place");
-        self.coverage.hit(Mark::Star);
-        self.trace.line(self.now, || format!("healed, all links through r{hub}"));
+        let Some(topology) = self.draw_hub_topology() else { return Ok(()) };
+        self.trace.line(self.now, || format!("healed, links {topology}"));
         self.network.heal(0, Exclusion::Isolated);
-        self.network.shape(Topology::Star(hub));
+        self.network.shape(&topology);
         self.set_requests()?;
         let all: Vec<usize> = (0..self.machines.len()).collect();
-        self.run_until(&all, |simulation| simulation.unanswered().is_none())
+        self.run_until(&all, |simulation| simulation.unanswered().is_none())?;
+        self.settle(&topology)
+    }
+
+    /// The shape of the links in which clients must be served: what the settings hold, or what the seed draws.
+    fn draw_hub_topology(&mut self) -> Option<Topology> {
+        let members = self.machines.len();
+        if let Some(topology) = &self.settings.topology {
+            return topology.hub(members).map(|_| topology.clone());
+        }
+        if !self.dice.faults.strikes(24_576) {
+            return None;
+        }
+        let hub = usize::try_from(self.dice.faults.below(members as u64)).expect("a place");
+        if self.dice.faults.strikes(32_768) {
+            self.coverage.hit(Mark::Star);
+            return Some(Topology::Star(hub));
+        }
+        self.coverage.hit(Mark::Hub);
+        Some(Topology::draw_hub(&mut self.dice.faults, members, hub))
+    }
+
+    /// L-STABLE: within the bound there comes a time from which the view of the primary stays.
+    fn settle(&mut self, topology: &Topology) -> Checked {
+        if !self.is_quiet() {
+            return Ok(());
+        }
+        let until = self.now.after(self.bound());
+        let (mut view, mut since) = (self.latest_view(), self.now);
+        while self.now.since(since) < REST {
+            let is_more = self.step(until)?;
+            hold!("L-STABLE", is_more, "the view goes on changing with the links {topology}{}", self.states());
+            if self.latest_view() != view {
+                (view, since) = (self.latest_view(), self.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The latest view that a primary has started.
+    fn latest_view(&self) -> Option<ViewNumber> {
+        let primary = self.cluster.primary()?;
+        self.cluster.checkers().seen(primary).map(|seen| seen.view)
+    }
+
+    /// Whether no message from before the faults ended can still cause a view change.
+    fn is_quiet(&self) -> bool {
+        let network = &self.scenario.network;
+        network.slow == 0 && network.slow_kind.is_none() && network.echo == 0
     }
 
     /// Without requests everybody comes to the same state, and no view changes.
@@ -91,8 +139,7 @@ impl<W: Workload> Simulation<'_, W> {
         let rest = self.now.after(REST);
         while self.step(rest)? {}
         let stayed = self.is_one_view(core) && self.cluster.checkers().seen(core[0]).map(|seen| seen.view) == view;
-        let quiet = self.scenario.network.slow == 0 && self.scenario.network.slow_kind.is_none();
-        hold!("L-STABLE", stayed || !quiet, "the view changed although nothing broke{}", self.states());
+        hold!("L-STABLE", stayed || !self.is_quiet(), "the view changed although nothing broke{}", self.states());
         let root = |place: usize| self.cluster.replica(place).map(|replica| replica.state().root());
         let same = core.iter().all(|place| root(*place) == root(core[0]));
         hold!("I-STATE", same || !self.is_converged(core), "replicas that executed the same have different states");

@@ -2,6 +2,7 @@
 
 use viewstamped_protocol::{Input, Now, Time, Timestamp};
 
+use crate::coverage::Role;
 use crate::message_kind::Kind;
 
 /// The wall clock when a run begins, in nanoseconds since 1970.
@@ -29,13 +30,18 @@ impl Clock {
 
     /// Both clocks at this moment of the simulation.
     pub(crate) fn now(&self, time: Time) -> Now {
-        let passed = u64::try_from(u128::from(time.0) * self.rate() / 1_000_000).expect("minutes, not centuries");
+        let drifted = || u64::try_from(u128::from(time.0) * self.rate() / 1_000_000).expect("minutes, not centuries");
+        // Most clocks are right, and this is asked at every step.
+        let passed = if self.drift_ppm == 0 { time.0 } else { drifted() };
         let wall = (WALL_START + passed).checked_add_signed(self.jump).expect("jumps are small");
         Now { monotonic: Time(self.start + passed), wall: Timestamp(wall) }
     }
 
     /// The first moment of the simulation at which this clock shows at least `local`.
     pub(crate) fn moment(&self, local: Time) -> Time {
+        if self.drift_ppm == 0 {
+            return Time(local.0.saturating_sub(self.start));
+        }
         let passed = u128::from(local.0.saturating_sub(self.start));
         Time(u64::try_from((passed * 1_000_000).div_ceil(self.rate())).unwrap_or(u64::MAX))
     }
@@ -68,16 +74,26 @@ pub(crate) struct Machine {
     /// When the replica is woken next, in the simulation's time.
     pub(crate) timer: Option<Time>,
     pub(crate) trap: Option<Trap>,
+    /// What it was doing when that was counted last.
+    pub(crate) role: Role,
 }
 
 impl Machine {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, inbox: Vec::new(), turn_scheduled: false, is_paused: false, timer: None, trap: None }
+        Self {
+            clock,
+            inbox: Vec::new(),
+            turn_scheduled: false,
+            is_paused: false,
+            timer: None,
+            trap: None,
+            role: Role::Down,
+        }
     }
 
     /// Forgets what a process forgets when it dies.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.clock);
+        *self = Self { role: self.role, ..Self::new(self.clock) };
     }
 }
 

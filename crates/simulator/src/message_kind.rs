@@ -2,61 +2,53 @@
 
 use viewstamped_protocol::message::Body;
 
-/// A kind of message between replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is the message of that name")]
-pub enum Kind {
-    Prepare,
-    PrepareOk,
-    Commit,
-    CommitAck,
-    StartViewChange,
-    DoViewChange,
-    StartView,
-    GetState,
-    NewState,
-    GetLog,
-    LogChunk,
-    Recovery,
-    RecoveryResponse,
-    GetIncarnation,
-    KnownIncarnation,
-    AlsoRecovering,
-    StaleIncarnation,
-    Bootstrap,
-    Founded,
-    GetConfiguration,
-    ConfigurationInfo,
-    ViewHint,
-    StartViewPending,
+macro_rules! kinds {
+    ($($kind:ident = $name:literal,)+) => {
+        /// A kind of message between replicas.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each is the message of that name")]
+        pub enum Kind { $($kind,)+ }
+
+        /// All kinds.
+        pub const KINDS: &[Kind] = &[$(Kind::$kind,)+];
+
+        impl Kind {
+            /// Its name, as traces and the protocol's documents write it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)+ }
+            }
+        }
+    };
 }
 
-/// All kinds.
-pub const KINDS: [Kind; 23] = [
-    Kind::Prepare,
-    Kind::PrepareOk,
-    Kind::Commit,
-    Kind::CommitAck,
-    Kind::StartViewChange,
-    Kind::DoViewChange,
-    Kind::StartView,
-    Kind::GetState,
-    Kind::NewState,
-    Kind::GetLog,
-    Kind::LogChunk,
-    Kind::Recovery,
-    Kind::RecoveryResponse,
-    Kind::GetIncarnation,
-    Kind::KnownIncarnation,
-    Kind::AlsoRecovering,
-    Kind::StaleIncarnation,
-    Kind::Bootstrap,
-    Kind::Founded,
-    Kind::GetConfiguration,
-    Kind::ConfigurationInfo,
-    Kind::ViewHint,
-    Kind::StartViewPending,
-];
+kinds! {
+    Prepare = "PREPARE",
+    PrepareOk = "PREPAREOK",
+    Commit = "COMMIT",
+    CommitAck = "COMMITACK",
+    StartViewChange = "STARTVIEWCHANGE",
+    DoViewChange = "DOVIEWCHANGE",
+    StartView = "STARTVIEW",
+    GetState = "GETSTATE",
+    NewState = "NEWSTATE",
+    GetLog = "GETLOG",
+    LogChunk = "LOGCHUNK",
+    Recovery = "RECOVERY",
+    RecoveryResponse = "RECOVERYRESPONSE",
+    GetIncarnation = "GETINCARNATION",
+    KnownIncarnation = "KNOWNINCARNATION",
+    AlsoRecovering = "ALSORECOVERING",
+    StaleIncarnation = "STALEINCARNATION",
+    Bootstrap = "BOOTSTRAP",
+    Founded = "FOUNDED",
+    GetConfiguration = "GETCONFIGURATION",
+    ConfigurationInfo = "CONFIGURATION",
+    ViewHint = "VIEWHINT",
+    Predict = "PREDICT",
+    PredictOk = "PREDICTOK",
+    StartViewPending = "SVPENDING",
+}
 
 /// Messages that matter most when they are late, lost, or the last that their sender sent: promises, acknowledgements, and what
 /// others rely on.
@@ -99,6 +91,8 @@ impl Kind {
             Body::GetConfiguration => Self::GetConfiguration,
             Body::ConfigurationInfo(_) => Self::ConfigurationInfo,
             Body::ViewHint => Self::ViewHint,
+            Body::Predict(_) => Self::Predict,
+            Body::PredictOk(_) => Self::PredictOk,
             Body::StartViewPending(_) => Self::StartViewPending,
         }
     }
@@ -117,5 +111,12 @@ mod tests {
     #[test]
     fn each_kind_stands_at_its_place() {
         assert!(KINDS.iter().enumerate().all(|(place, kind)| kind.place() == place));
+    }
+
+    #[test]
+    fn a_kind_is_called_what_its_messages_are_called() {
+        for body in [Body::ViewHint, Body::GetConfiguration] {
+            assert_eq!(Kind::of(&body).name(), body.name());
+        }
     }
 }

@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+use viewstamped_protocol::Message;
+use viewstamped_protocol::codec::encode_message;
 use viewstamped_protocol::random::Random;
 
+use crate::filter::Filter;
 use crate::message_kind::Kind;
 use crate::options::NetworkFaults;
 use crate::random::{Draw, nanos};
+use crate::topology::Topology;
 
 /// How long a message takes that is meant to outlive the crash of its sender: from about a recovery to the whole run.
 const LATE_MIN: Duration = Duration::from_millis(200);
 const LATE_MAX: Duration = Duration::from_secs(60);
+
+/// When a copy of a message comes that nobody expects any more.
+const ECHO_MIN: Duration = Duration::from_secs(1);
+const ECHO_MAX: Duration = Duration::from_secs(300);
 
 /// What the network does with one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,29 +28,6 @@ pub(crate) enum Fate {
     Lost,
     /// It arrives after the first delay, and a second time after the other.
     Arrives(Duration, Option<Duration>),
-}
-
-/// A shape of the network between replicas. Links have directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Topology {
-    /// Every replica reaches every other.
-    Whole,
-    /// Two sides that do not reach each other; bit i says on which side replica i is.
-    Split(u32),
-    /// One replica that nobody hears.
-    Mute(usize),
-    /// One replica that hears nobody.
-    Deaf(usize),
-    /// One replica cut off both ways.
-    Isolated(usize),
-    /// All links go through one replica, which relays nothing.
-    Star(usize),
-    /// Each replica reaches only its neighbours in the order of the configuration.
-    Chain,
-    /// One link is cut in one direction.
-    OneWay(usize, usize),
-    /// Each direction of each link is cut or not, by a bit of this number in turn.
-    Arbitrary(u64),
 }
 
 /// How replicas stay apart from a healed core.
@@ -55,50 +41,13 @@ pub(crate) enum Exclusion {
     Deaf,
 }
 
-impl Topology {
-    /// Draws a shape other than whole, for more than one replica.
-    pub(crate) fn draw(random: &mut Random, replicas: usize, primary: Option<usize>) -> Self {
-        if replicas == 1 {
-            return Self::Whole;
-        }
-        let any = usize::try_from(random.below(replicas as u64)).expect("a place");
-        let victim = primary.filter(|_| random.strikes(32_768)).unwrap_or(any);
-        match random.below(8) {
-            0 => Self::Split(u32::try_from(random.between(1, (1 << replicas) - 2)).expect("few replicas")),
-            1 => Self::Mute(victim),
-            2 => Self::Deaf(victim),
-            3 => Self::Isolated(victim),
-            4 => Self::Star(victim),
-            5 => Self::Chain,
-            6 => {
-                let step = usize::try_from(random.between(1, replicas as u64 - 1)).expect("a place");
-                Self::OneWay(victim, (victim + step) % replicas)
-            }
-            _ => Self::Arbitrary(random.next_u64() & random.next_u64()),
-        }
-    }
-
-    /// Whether a message gets from one replica to another.
-    pub(crate) fn connects(self, from: usize, to: usize) -> bool {
-        match self {
-            Self::Whole => true,
-            Self::Split(side) => side >> from & 1 == side >> to & 1,
-            Self::Mute(victim) => from != victim,
-            Self::Deaf(victim) => to != victim,
-            Self::Isolated(victim) => from != victim && to != victim,
-            Self::Star(hub) => from == hub || to == hub,
-            Self::Chain => from.abs_diff(to) == 1,
-            Self::OneWay(cut_from, cut_to) => (from, to) != (cut_from, cut_to),
-            Self::Arbitrary(bits) => bits >> ((from * 7 + to) % 64) & 1 == 0,
-        }
-    }
-}
-
 /// The network between replicas and to clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     random: Random,
     faults: NetworkFaults,
+    /// What is lost more often than the rest.
+    filters: Vec<Filter>,
     replicas: usize,
     /// Bit `to` of element `from`: the link is cut.
     cut: Vec<u32>,
@@ -112,11 +61,18 @@ pub(crate) struct Network {
 
 impl Network {
     /// A network without cuts.
-    pub(crate) fn new(random: Random, faults: NetworkFaults, replicas: usize, clients: usize) -> Self {
+    pub(crate) fn new(
+        random: Random,
+        faults: NetworkFaults,
+        drops: &[Filter],
+        replicas: usize,
+        clients: usize,
+    ) -> Self {
         assert!(replicas <= 32, "places are bits of a u32");
         Self {
             random,
             faults,
+            filters: drops.iter().copied().chain(faults.lost).collect(),
             replicas,
             cut: vec![0; replicas],
             cut_requests: vec![0; clients],
@@ -126,12 +82,8 @@ impl Network {
     }
 
     /// Gives the links between replicas this shape.
-    pub(crate) fn shape(&mut self, topology: Topology) {
-        for from in 0..self.replicas {
-            self.cut[from] = (0..self.replicas)
-                .filter(|&to| to != from && !topology.connects(from, to))
-                .fold(0, |mask, to| mask | 1 << to);
-        }
+    pub(crate) fn shape(&mut self, topology: &Topology) {
+        self.cut = topology.cuts(self.replicas);
     }
 
     /// Lets everything that replicas send from now on take very long, or as long as usual.
@@ -149,6 +101,7 @@ impl Network {
     /// without the others as `exclusion` says.
     pub(crate) fn heal(&mut self, outside: u32, exclusion: Exclusion) {
         self.faults = self.faults.healed();
+        self.filters.clear();
         for from in 0..self.replicas {
             let is_outside = outside >> from & 1 == 1;
             self.cut[from] = match exclusion {
@@ -162,7 +115,7 @@ impl Network {
     }
 
     /// What happens to a message between two replicas.
-    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind) -> Fate {
+    pub(crate) fn carry(&mut self, from: usize, to: usize, kind: Kind, message: &Message) -> Fate {
         if self.cut[from] >> to & 1 == 1 {
             return Fate::Lost;
         }
@@ -170,8 +123,12 @@ impl Network {
             let (low, high) = (nanos(LATE_MIN), nanos(LATE_MAX));
             return Fate::Arrives(Duration::from_nanos(self.random.magnitude(low, high)), None);
         }
-        if self.faults.lost_kind.is_some_and(|(lost, often)| lost == kind && self.random.strikes(often)) {
-            return Fate::Lost;
+        for filter in 0..self.filters.len() {
+            if self.filters[filter].meets(kind, || frame_bytes(message))
+                && self.random.strikes(self.filters[filter].often)
+            {
+                return Fate::Lost;
+            }
         }
         if self.faults.slow_kind.is_some_and(|(slow, often)| slow == kind && self.random.strikes(often)) {
             return Fate::Arrives(self.slow_delay(), None);
@@ -192,6 +149,32 @@ impl Network {
     /// The delay of a copy of the last message that comes from another cluster, when there is one.
     pub(crate) fn foreign_copy(&mut self) -> Option<Duration> {
         self.random.strikes(self.faults.foreign).then(|| self.delay())
+    }
+
+    /// The delay of a copy of the last message that comes much later, when there is one.
+    pub(crate) fn echo(&mut self) -> Option<Duration> {
+        let (low, high) = (nanos(ECHO_MIN), nanos(ECHO_MAX));
+        self.random.strikes(self.faults.echo).then(|| Duration::from_nanos(self.random.magnitude(low, high)))
+    }
+
+    /// Who gets the last message instead of `to`, when it is misrouted: anybody, its sender included.
+    pub(crate) fn misrouted(&mut self, to: usize) -> Option<usize> {
+        let is_misrouted = self.replicas > 1 && self.random.strikes(self.faults.misrouting);
+        is_misrouted.then(|| {
+            let step = self.random.between(1, self.replicas as u64 - 1);
+            (to + usize::try_from(step).expect("a place")) % self.replicas
+        })
+    }
+
+    /// A generator for the damage to the last message, when it is damaged.
+    pub(crate) fn damage(&mut self) -> Option<&mut Random> {
+        let is_damaged = self.random.strikes(self.faults.corruption);
+        is_damaged.then_some(&mut self.random)
+    }
+
+    /// After what time somebody learns that nobody listens at the other end, if at all.
+    pub(crate) fn refusal(&mut self) -> Option<Duration> {
+        self.random.strikes(self.faults.refusal).then(|| self.delay())
     }
 
     fn carry_any(&mut self) -> Fate {
@@ -216,9 +199,35 @@ impl Network {
     }
 }
 
+/// The size of a message on the wire.
+fn frame_bytes(message: &Message) -> usize {
+    let mut frame = BytesMut::new();
+    encode_message(message, &mut frame);
+    frame.len()
+}
+
 #[cfg(test)]
 mod tests {
+    use viewstamped_protocol::message::{Body, Header};
+    use viewstamped_protocol::{ClusterId, EpochNumber, Incarnation, NodeId, ViewNumber};
+
     use super::*;
+    use crate::filter::ALWAYS;
+
+    fn message() -> Message {
+        let header = Header {
+            cluster: ClusterId(1),
+            epoch: EpochNumber::ZERO,
+            view: ViewNumber::ZERO,
+            from: NodeId(0),
+            incarnation: Incarnation(1),
+        };
+        Message { header, body: Body::ViewHint }
+    }
+
+    fn carry(network: &mut Network, from: usize, to: usize, kind: Kind) -> Fate {
+        network.carry(from, to, kind, &message())
+    }
 
     fn quiet() -> NetworkFaults {
         NetworkFaults {
@@ -228,42 +237,27 @@ mod tests {
             duplication: 0,
             slow: 0,
             slow_max: Duration::from_secs(60),
+            echo: 0,
             foreign: 0,
+            corruption: 0,
+            misrouting: 0,
+            refusal: 0,
             slow_kind: None,
-            lost_kind: None,
+            lost: None,
         }
     }
 
     fn network(faults: NetworkFaults) -> Network {
-        Network::new(Random::new(1), faults, 5, 2)
-    }
-
-    fn connections(topology: Topology) -> String {
-        (0..3)
-            .flat_map(|from| {
-                (0..3).filter(move |&to| from != to && topology.connects(from, to)).map(move |to| (from, to))
-            })
-            .map(|(from, to)| format!("{from}{to} "))
-            .collect()
-    }
-
-    #[test]
-    fn topologies_connect_whom_they_say() {
-        assert_eq!(connections(Topology::Whole), "01 02 10 12 20 21 ");
-        assert_eq!(connections(Topology::Split(0b001)), "12 21 ");
-        assert_eq!(connections(Topology::Mute(0)), "10 12 20 21 ");
-        assert_eq!(connections(Topology::Deaf(0)), "01 02 12 21 ");
-        assert_eq!(connections(Topology::Isolated(1)), "02 20 ");
-        assert_eq!(connections(Topology::Star(1)), "01 10 12 21 ");
-        assert_eq!(connections(Topology::Chain), "01 10 12 21 ");
-        assert_eq!(connections(Topology::OneWay(0, 2)), "01 10 12 20 21 ");
+        Network::new(Random::new(1), faults, &[], 5, 2)
     }
 
     #[test]
     fn a_quiet_network_delivers_once_within_its_latency() {
         let mut network = network(quiet());
         for _ in 0..100 {
-            let Fate::Arrives(delay, None) = network.carry(0, 1, Kind::Prepare) else { panic!("lost or duplicated") };
+            let Fate::Arrives(delay, None) = carry(&mut network, 0, 1, Kind::Prepare) else {
+                panic!("lost or duplicated")
+            };
             assert!((Duration::from_micros(10)..=Duration::from_micros(20)).contains(&delay));
         }
     }
@@ -273,7 +267,7 @@ mod tests {
         let mut network = network(NetworkFaults { loss: 32_768, duplication: 32_768, slow: 6_554, ..quiet() });
         let (mut lost, mut twice, mut slow) = (0, 0, 0);
         for _ in 0..10_000 {
-            match network.carry(0, 1, Kind::Prepare) {
+            match carry(&mut network, 0, 1, Kind::Prepare) {
                 Fate::Lost => lost += 1,
                 Fate::Arrives(first, second) => {
                     twice += u32::from(second.is_some());
@@ -288,28 +282,47 @@ mod tests {
 
     #[test]
     fn one_kind_can_be_singled_out() {
-        let mut network = network(NetworkFaults { lost_kind: Some((Kind::StartView, 65_536)), ..quiet() });
-        assert_eq!(network.carry(0, 1, Kind::StartView), Fate::Lost);
-        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+        let lost = Filter { kind: Some(Kind::StartView), larger_than: None, often: ALWAYS };
+        let mut network = network(NetworkFaults { lost: Some(lost), ..quiet() });
+        assert_eq!(carry(&mut network, 0, 1, Kind::StartView), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 1, Kind::Prepare), Fate::Lost);
+    }
+
+    #[test]
+    fn large_messages_can_be_singled_out() {
+        let size = frame_bytes(&message());
+        for (larger_than, is_lost) in [(size - 1, true), (size, false)] {
+            let lost = Filter { kind: None, larger_than: Some(larger_than), often: ALWAYS };
+            let mut network = network(NetworkFaults { lost: Some(lost), ..quiet() });
+            assert_eq!(carry(&mut network, 0, 1, Kind::ViewHint) == Fate::Lost, is_lost, "{size} > {larger_than}");
+        }
+    }
+
+    #[test]
+    fn a_misrouted_message_reaches_somebody_else() {
+        let mut network = network(NetworkFaults { misrouting: 65_536, ..quiet() });
+        for _ in 0..100 {
+            assert!(network.misrouted(3).is_some_and(|to| to != 3 && to < 5));
+        }
     }
 
     #[test]
     fn healing_ends_cuts_except_to_those_outside() {
         let mut network = network(NetworkFaults { loss: 65_536, ..quiet() });
-        network.shape(Topology::Isolated(1));
+        network.shape(&Topology::Isolated(1));
         network.cut_client(0, u32::MAX, 0);
         network.heal(1 << 4, Exclusion::Isolated);
-        assert_ne!(network.carry(0, 1, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 1, Kind::Prepare), Fate::Lost);
         assert_ne!(network.carry_request(0, 1), Fate::Lost);
-        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
         assert_eq!(network.carry_request(0, 4), Fate::Lost);
         network.heal(1 << 4, Exclusion::Deaf);
-        assert_eq!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_ne!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
         network.heal(1 << 4, Exclusion::Mute);
-        assert_ne!(network.carry(0, 4, Kind::Prepare), Fate::Lost);
-        assert_eq!(network.carry(4, 0, Kind::Prepare), Fate::Lost);
+        assert_ne!(carry(&mut network, 0, 4, Kind::Prepare), Fate::Lost);
+        assert_eq!(carry(&mut network, 4, 0, Kind::Prepare), Fate::Lost);
     }
 
     #[test]

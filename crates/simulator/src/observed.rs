@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use viewstamped_protocol::{ClientId, OpNumber, Operation, Service, Timestamp};
+use viewstamped_protocol::{ClientId, Contributions, OpNumber, Operation, Service, Timestamp};
 use viewstamped_state::{Root, State};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -22,6 +22,8 @@ pub(crate) struct UpCall {
     pub(crate) timestamp: Timestamp,
     /// The digest of what was asked.
     pub(crate) payload: u64,
+    /// The digest of the value predicted for it.
+    pub(crate) predicted: u64,
     /// The digest of the reply.
     pub(crate) reply: u64,
     /// The root of the state afterwards, for some operations.
@@ -53,10 +55,18 @@ impl<S> Observed<S> {
 impl<S: Service> Service for Observed<S> {
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
         let (op, client, timestamp) = (operation.op, operation.client, operation.timestamp);
-        let payload = digest_of(operation.payload);
+        let (payload, predicted) = (digest_of(operation.payload), digest_of(operation.predicted));
         let reply = self.service.execute(state, operation);
         let root = op.0.is_multiple_of(ROOT_INTERVAL_OPS).then(|| state.root());
-        self.calls.borrow_mut().push(UpCall { op, client, timestamp, payload, reply: digest_of(&reply), root });
+        self.calls.borrow_mut().push(UpCall {
+            op,
+            client,
+            timestamp,
+            payload,
+            predicted,
+            reply: digest_of(&reply),
+            root,
+        });
         reply
     }
 
@@ -70,6 +80,14 @@ impl<S: Service> Service for Observed<S> {
 
     fn predict(&mut self, payload: &[u8], wall: Timestamp, seed: u64) -> Bytes {
         self.service.predict(payload, wall, seed)
+    }
+
+    fn asks_backups(&self, payload: &[u8]) -> bool {
+        self.service.asks_backups(payload)
+    }
+
+    fn combine(&self, payload: &[u8], contributions: Contributions<'_>) -> Bytes {
+        self.service.combine(payload, contributions)
     }
 
     fn restored(&mut self, state: &State) {

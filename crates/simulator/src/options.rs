@@ -5,11 +5,14 @@ use std::time::Duration;
 use viewstamped_protocol::random::Random;
 use viewstamped_protocol::{ClientOptions, ClusterOptions, Options};
 
+use crate::dimension::{Dimension, Rate};
+use crate::filter::Filter;
 use crate::message_kind::{CRUCIAL, KINDS, Kind};
 use crate::random::Draw;
+use crate::topology::Topology;
 
 /// What the user of the simulator decides; everything else comes from the seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The size of the group. Default: the seed chooses among 3, 4, 5 and 7.
     pub replicas: Option<usize>,
@@ -19,11 +22,32 @@ pub struct Settings {
     pub requests_max: u64,
     /// The most steps of the search for a linearization, for each key. Default 200,000; beyond it the key counts as undecided.
     pub linearization_steps_max: u64,
+    /// A shape of the links that stays from when the group has begun until the faults end. If it has a hub, clients must be
+    /// served before it is mended. Default: shapes come and go as the seed decides.
+    pub topology: Option<Topology>,
+    /// How long that shape stays before the links are whole for as long, and so on. Default: it stays.
+    pub flapping: Option<Duration>,
+    /// The replicas that clients reach, as bits, until the faults end. Default: all, but for cuts that the seed decides on.
+    pub clients_reach: Option<u32>,
+    /// Messages that are lost until the faults end, beside those the seed loses.
+    pub drops: Vec<Filter>,
+    /// Dimensions of failure that are not left to the seed.
+    pub rates: Vec<(Dimension, Rate)>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { replicas: None, events_max: 40_000, requests_max: 1_200, linearization_steps_max: 200_000 }
+        Self {
+            replicas: None,
+            events_max: 40_000,
+            requests_max: 1_200,
+            linearization_steps_max: 200_000,
+            topology: None,
+            flapping: None,
+            clients_reach: None,
+            drops: Vec::new(),
+            rates: Vec::new(),
+        }
     }
 }
 
@@ -73,12 +97,20 @@ pub struct NetworkFaults {
     pub slow: u32,
     /// The longest delay of a slow message.
     pub slow_max: Duration,
+    /// The chance that a message is followed by a copy that arrives up to five minutes later.
+    pub echo: u32,
     /// The chance that a message is followed by a copy from another cluster.
     pub foreign: u32,
+    /// The chance that a frame is damaged on the way.
+    pub corruption: u32,
+    /// The chance that a message reaches another replica than it was sent to.
+    pub misrouting: u32,
+    /// The chance that who writes to a replica that is down learns of it.
+    pub refusal: u32,
     /// A kind of message that is slow much more often than others, and its chance.
     pub slow_kind: Option<(Kind, u32)>,
-    /// A kind of message that is lost much more often than others, and its chance.
-    pub lost_kind: Option<(Kind, u32)>,
+    /// Messages of a kind or a size that are lost much more often than others.
+    pub lost: Option<Filter>,
 }
 
 /// What happens to machines and links; an absent interval turns the fault off.
@@ -96,12 +128,16 @@ pub struct Faults {
     pub partition: Option<Duration>,
     /// The longest a topology lasts.
     pub partition_max: Duration,
+    /// The chance, in 65,536, that a topology comes and goes while it lasts.
+    pub flapping: u32,
     /// The mean time between two pauses of a replica.
     pub pause: Option<Duration>,
     /// The longest pause.
     pub pause_max: Duration,
     /// The mean time between two crashes of a client.
     pub client_crash: Option<Duration>,
+    /// The mean time between two moments at which a client loses some replicas.
+    pub client_cut: Option<Duration>,
     /// The mean time between two jumps of a replica's wall clock.
     pub clock_jump: Option<Duration>,
 }
@@ -119,7 +155,7 @@ impl Scenario {
         let options = (0..replicas)
             .map(|_| if random.strikes(8_192) { draw_options(random, &network) } else { shared })
             .collect();
-        Self {
+        let mut scenario = Self {
             replicas,
             clients: usize::try_from(clients).expect("at most 7"),
             think_time: draw_think_time(random, settings, safety_time, clients),
@@ -141,6 +177,61 @@ impl Scenario {
             options,
             cluster_options: draw_cluster_options(random, clients, slots),
             client_options: draw_client_options(random, slots),
+        };
+        for (dimension, rate) in &settings.rates {
+            dimension.set(*rate, &mut scenario);
+        }
+        scenario
+    }
+}
+
+impl Scenario {
+    /// A group with default options on a quick network, where nothing breaks by itself.
+    #[must_use]
+    pub fn calm(replicas: usize, clients: usize) -> Self {
+        let network = NetworkFaults {
+            latency_min: Duration::from_micros(100),
+            latency_max: Duration::from_millis(1),
+            loss: 0,
+            duplication: 0,
+            slow: 0,
+            slow_max: Duration::from_secs(1),
+            echo: 0,
+            foreign: 0,
+            corruption: 0,
+            misrouting: 0,
+            refusal: 0,
+            slow_kind: None,
+            lost: None,
+        };
+        let faults = Faults {
+            crash: None,
+            early_crashes: 0,
+            restart_max: Duration::from_millis(1),
+            wipe: 0,
+            partition: None,
+            partition_max: Duration::from_millis(1),
+            flapping: 0,
+            pause: None,
+            pause_max: Duration::from_millis(1),
+            client_crash: None,
+            client_cut: None,
+            clock_jump: None,
+        };
+        Self {
+            replicas,
+            clients,
+            think_time: Duration::from_millis(10),
+            safety_time: Duration::MAX,
+            turn_time: Duration::ZERO,
+            save_time: Duration::from_millis(1),
+            start_time: Duration::ZERO,
+            clock_drift_ppm: 0,
+            network,
+            faults,
+            options: vec![Options::default(); replicas],
+            cluster_options: ClusterOptions::default(),
+            client_options: ClientOptions { slots: 2, ..ClientOptions::default() },
         }
     }
 }
@@ -160,9 +251,15 @@ impl NetworkFaults {
             if random.strikes(chance) { u32::try_from(random.magnitude(16, high)).expect("below 2^16") } else { 0 }
         };
         let kind = |random: &mut Random, chance: u32| {
-            let kind = if random.strikes(49_152) { *random.pick(&CRUCIAL) } else { *random.pick(&KINDS) };
+            let kind = if random.strikes(49_152) { *random.pick(&CRUCIAL) } else { *random.pick(KINDS) };
             let often = u32::try_from(random.between(8_192, 57_344)).expect("below 2^16");
             random.strikes(chance).then_some((kind, often))
+        };
+        let lost = |random: &mut Random| {
+            let (kind, often) = kind(random, 20_480)?;
+            let larger_than = random.strikes(20_480).then(|| random.magnitude(128, 4_096)).map(bytes_of);
+            let any_kind = larger_than.is_some() && random.strikes(32_768);
+            Some(Filter { kind: (!any_kind).then_some(kind), larger_than, often })
         };
         Self {
             latency_min,
@@ -171,16 +268,35 @@ impl NetworkFaults {
             duplication: rate(random, 40_000, 16_384),
             slow: rate(random, 40_000, 4_096),
             slow_max: Duration::from_millis(random.magnitude(10, 180_000)),
+            echo: rate(random, 16_384, 1_024),
             foreign: rate(random, 8_192, 1_024),
+            corruption: rate(random, 16_384, 2_048),
+            misrouting: rate(random, 16_384, 2_048),
+            refusal: rate(random, 32_768, 65_535),
             slow_kind: kind(random, 24_576),
-            lost_kind: kind(random, 16_384),
+            lost: lost(random),
         }
     }
 
     /// A network after all faults have ended.
     #[must_use]
     pub fn healed(&self) -> Self {
-        Self { loss: 0, duplication: 0, slow: 0, foreign: 0, slow_kind: None, lost_kind: None, ..*self }
+        let Self { latency_min, latency_max, slow_max, refusal, .. } = *self;
+        Self {
+            latency_min,
+            latency_max,
+            slow_max,
+            refusal,
+            loss: 0,
+            duplication: 0,
+            slow: 0,
+            echo: 0,
+            foreign: 0,
+            corruption: 0,
+            misrouting: 0,
+            slow_kind: None,
+            lost: None,
+        }
     }
 }
 
@@ -196,9 +312,11 @@ impl Faults {
             wipe: u32::try_from(*random.pick(&[0, 0, 16_384, 49_152])).expect("below 2^16"),
             partition: every(random, 40_000, 200, 20_000),
             partition_max: Duration::from_millis(random.magnitude(100, 20_000)),
+            flapping: *random.pick(&[0, 0, 8_192, 32_768]),
             pause: every(random, 24_576, 200, 20_000),
             pause_max: Duration::from_millis(random.magnitude(10, 10_000)),
             client_crash: every(random, 32_768, 500, 20_000),
+            client_cut: every(random, 40_000, 200, 20_000),
             clock_jump: every(random, 16_384, 500, 20_000),
         }
     }
@@ -208,9 +326,7 @@ impl Faults {
 fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
     let defaults = Options::default();
     let entry_bytes = 256;
-    let bytes = |random: &mut Random, entries_max: u64| {
-        usize::try_from(entry_bytes * random.magnitude(1, entries_max)).expect("fits memory")
-    };
+    let bytes = |random: &mut Random, entries_max: u64| bytes_of(entry_bytes * random.magnitude(1, entries_max));
     let pipeline_ops_max = random.between(4, 64);
     // Impatient, but not so much that ordinary delays look like failures.
     let heartbeat_interval = Duration::from_millis(random.between(10, 50));
@@ -226,12 +342,18 @@ fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
         queue_bytes_max: bytes(random, 64),
         prepare_bytes_max: bytes(random, 32),
         reorder_bytes_max: bytes(random, 64),
-        do_view_change_bytes_max: bytes(random, 64),
+        do_view_change_bytes_max: if random.strikes(16_384) { 1 } else { bytes(random, 64) },
         start_view_bytes_max: bytes(random, 64),
         transfer_bytes_max: 4 * bytes(random, 64),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),
+        predict_timeout: Duration::from_millis(random.magnitude(1, 500)),
+        pre_steps_max: usize::try_from(random.magnitude(1, 64)).expect("few"),
         ..defaults
     }
+}
+
+fn bytes_of(number: u64) -> usize {
+    usize::try_from(number).expect("fits memory")
 }
 
 fn draw_cluster_options(random: &mut Random, clients: u64, slots: u64) -> ClusterOptions {
@@ -258,6 +380,7 @@ fn draw_client_options(random: &mut Random, slots: u64) -> ClientOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dimension::DIMENSIONS;
 
     fn scenario(seed: u128) -> Scenario {
         Scenario::draw(&mut Random::new(seed), &Settings::default())
@@ -273,11 +396,17 @@ mod tests {
     fn each_fault_is_on_in_some_seeds_and_off_in_others() {
         let scenarios: Vec<Scenario> = (0..200).map(scenario).collect();
         type Fault = (&'static str, fn(&Scenario) -> bool);
-        let faults: [Fault; 9] = [
+        let faults: [Fault; 15] = [
             ("loss", |s| s.network.loss > 0),
             ("duplication", |s| s.network.duplication > 0),
             ("slow", |s| s.network.slow > 0),
             ("foreign", |s| s.network.foreign > 0),
+            ("echo", |s| s.network.echo > 0),
+            ("corruption", |s| s.network.corruption > 0),
+            ("misrouting", |s| s.network.misrouting > 0),
+            ("refusal", |s| s.network.refusal > 0),
+            ("size", |s| s.network.lost.is_some_and(|lost| lost.larger_than.is_some())),
+            ("flapping", |s| s.faults.flapping > 0),
             ("crash", |s| s.faults.crash.is_some()),
             ("wipe", |s| s.faults.wipe > 0),
             ("partition", |s| s.faults.partition.is_some()),
@@ -294,11 +423,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_by_hand_is_not_left_to_the_seed() {
+        let off = DIMENSIONS.iter().map(|dimension| (*dimension, Rate::Off)).collect();
+        let rates = [off, vec![(Dimension::Loss, Rate::Chance(7))]].concat();
+        let settings = Settings { rates, ..Settings::default() };
+        for seed in 0..100 {
+            let scenario = Scenario::draw(&mut Random::new(seed), &settings);
+            let (network, faults) = (scenario.network, scenario.faults);
+            assert_eq!(
+                NetworkFaults { loss: 0, refusal: 0, ..network },
+                NetworkFaults { refusal: 0, ..network.healed() }
+            );
+            assert_eq!((network.loss, network.refusal), (7, 0));
+            assert_eq!((faults.crash, faults.early_crashes, faults.partition, faults.pause), (None, 0, None, None));
+            assert_eq!((faults.client_crash, faults.client_cut, faults.clock_jump), (None, None, None));
+        }
+    }
+
+    #[test]
     fn a_healed_network_keeps_its_latency_only() {
         let faulty = scenario(1).network;
         let healed = faulty.healed();
         assert_eq!((healed.latency_min, healed.latency_max), (faulty.latency_min, faulty.latency_max));
         assert_eq!((healed.loss, healed.duplication, healed.slow, healed.foreign), (0, 0, 0, 0));
-        assert_eq!((healed.slow_kind, healed.lost_kind), (None, None));
+        assert_eq!((healed.echo, healed.corruption, healed.misrouting), (0, 0, 0));
+        assert_eq!((healed.slow_kind, healed.lost), (None, None));
     }
 }

@@ -28,6 +28,8 @@ impl<W: Workload> Simulation<'_, W> {
         match message.body {
             ClientReply::NoSession { .. } => self.coverage.hit(Mark::Evicted),
             ClientReply::Busy { .. } => self.coverage.hit(Mark::Busy),
+            ClientReply::NotServing { .. } => self.coverage.hit(Mark::NotServing),
+            ClientReply::Refused { .. } => self.coverage.hit(Mark::RefusedRequest),
             ClientReply::Redirect { .. } => self.coverage.hit(Mark::Redirected),
             _ => {}
         }

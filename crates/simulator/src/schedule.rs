@@ -6,11 +6,24 @@ use std::collections::BinaryHeap;
 use viewstamped_protocol::Time;
 
 /// Where an event waits. The events themselves stay put in `slots`; only these small keys move.
+///
+/// From the highest bits down: 64 of the time, 32 of the sequence number, 32 of the slot. A number is compared in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    time: Time,
-    sequence: u64,
-    slot: u32,
+struct Key(u128);
+
+impl Key {
+    fn new(time: Time, sequence: u32, slot: u32) -> Self {
+        Self(u128::from(time.0) << 64 | u128::from(sequence) << 32 | u128::from(slot))
+    }
+
+    fn time(self) -> Time {
+        Time((self.0 >> 64) as u64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest quarter is the slot")]
+    fn slot(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// Events in the order in which they happen.
@@ -19,7 +32,7 @@ pub(crate) struct Schedule<E> {
     keys: BinaryHeap<Reverse<Key>>,
     slots: Vec<Option<E>>,
     free: Vec<u32>,
-    sequence: u64,
+    sequence: u32,
 }
 
 impl<E> Schedule<E> {
@@ -35,21 +48,21 @@ impl<E> Schedule<E> {
             u32::try_from(self.slots.len() - 1).expect("far fewer than 2^32 events wait at once")
         });
         self.slots[slot as usize] = Some(event);
-        self.keys.push(Reverse(Key { time, sequence: self.sequence, slot }));
-        self.sequence += 1;
+        self.keys.push(Reverse(Key::new(time, self.sequence, slot)));
+        self.sequence = self.sequence.checked_add(1).expect("a run has far fewer than 2^32 events");
     }
 
     /// Takes out the next event and when it happens.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
         let Reverse(key) = self.keys.pop()?;
-        let event = self.slots[key.slot as usize].take().expect("a key names a waiting event");
-        self.free.push(key.slot);
-        Some((key.time, event))
+        let event = self.slots[key.slot() as usize].take().expect("a key names a waiting event");
+        self.free.push(key.slot());
+        Some((key.time(), event))
     }
 
     /// When the next event happens.
     pub(crate) fn next_time(&self) -> Option<Time> {
-        self.keys.peek().map(|Reverse(key)| key.time)
+        self.keys.peek().map(|Reverse(key)| key.time())
     }
 }
 

@@ -12,19 +12,17 @@ use viewstamped_protocol::{
 use crate::checkers::{Checked, Violation, hold};
 use crate::clients::Actor;
 use crate::cluster::{Cluster, ClusterSetup, Restart};
-use crate::coverage::{Coverage, Mark};
+use crate::coverage::{Blow, Coverage, Mark, Role};
 use crate::faults::Fault;
 use crate::history::History;
 use crate::machine::{Clock, Machine, Trap};
 use crate::message_kind::Kind;
-use crate::network::{Fate, Network};
+use crate::network::Network;
 use crate::options::{Scenario, Settings};
 use crate::random::{Draw, nanos};
-use crate::trace::{Sink, Trace, digest};
+use crate::topology::Topology;
+use crate::trace::{Sink, Trace};
 use crate::workload::Workload;
-
-/// From here on a message counts as slow.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// The shortest time between two ticks of a replica that is never content: 1 µs, so that time goes on.
 pub(crate) const TICK_MIN: Duration = Duration::from_micros(1);
@@ -34,6 +32,8 @@ pub(crate) const TICK_MIN: Duration = Duration::from_micros(1);
 pub(crate) enum Event {
     /// A message reaches a replica.
     Peer { from: usize, to: usize, message: Message },
+    /// A replica learns that nobody listens at the address of another.
+    Refused { place: usize, by: usize },
     /// A client's message reaches a replica.
     Request { client: usize, to: usize, message: FromClient },
     /// An answer reaches a client.
@@ -85,6 +85,10 @@ pub(crate) struct Simulation<'a, W: Workload> {
     pub(crate) think_time: Duration,
     /// How often the links have changed.
     pub(crate) topologies: u64,
+    /// The shape of the links that comes and goes, and how often.
+    pub(crate) flapping: Option<(Topology, Duration)>,
+    /// Whether the links have taken the shape that the settings want.
+    pub(crate) are_links_held: bool,
     /// Whether the safety phase is over: nothing breaks any more.
     pub(crate) is_healed: bool,
 }
@@ -94,6 +98,16 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn new(seed: u64, settings: Settings, sink: Option<Sink<'a>>) -> Result<Self, Violation> {
         let mut random = Random::new(u128::from(seed) << 64 | 0x7672);
         let scenario = Scenario::draw(&mut random, &settings);
+        Self::begun(random, scenario, settings, sink)
+    }
+
+    /// Starts the group of this scenario; everything else is drawn.
+    pub(crate) fn begun(
+        mut random: Random,
+        scenario: Scenario,
+        settings: Settings,
+        sink: Option<Sink<'a>>,
+    ) -> Result<Self, Violation> {
         let workload = W::draw(&mut random);
         let cluster = Cluster::new(ClusterSetup {
             cluster: ClusterId(random.next_u128()),
@@ -103,14 +117,20 @@ impl<'a, W: Workload> Simulation<'a, W> {
             instances: (0..scenario.replicas).map(|_| InstanceId(random.next_u128())).collect(),
         });
         let machines = (0..scenario.replicas).map(|_| Machine::new(draw_clock(&mut random, &scenario))).collect();
+        let requests_max = settings.requests_max;
         let mut simulation = Self {
-            settings,
             now: Time::ZERO,
             events: 0,
             schedule: crate::schedule::Schedule::new(),
             cluster,
             machines,
-            network: Network::new(random.fork(), scenario.network, scenario.replicas, scenario.clients),
+            network: Network::new(
+                random.fork(),
+                scenario.network,
+                &settings.drops,
+                scenario.replicas,
+                scenario.clients,
+            ),
             clients: Vec::new(),
             client_ids: BTreeMap::new(),
             workload,
@@ -119,12 +139,15 @@ impl<'a, W: Workload> Simulation<'a, W> {
             coverage: Coverage::default(),
             crashes: 0,
             requests: 0,
-            requests_max: settings.requests_max,
+            requests_max,
             think_time: scenario.think_time,
             topologies: 0,
+            flapping: None,
+            are_links_held: false,
             is_healed: false,
             dice: Dice { replicas: random.fork(), clients: random.fork(), faults: random.fork() },
             scenario,
+            settings,
         };
         simulation.begin()?;
         Ok(simulation)
@@ -159,6 +182,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     fn dispatch(&mut self, event: Event) -> Checked {
         match event {
             Event::Peer { from, to, message } => self.on_peer(from, to, message),
+            Event::Refused { place, by } => self.on_refused(place, by),
             Event::Request { client, to, message } => self.on_request(client, to, message),
             Event::Answer { from, client, message } => self.on_answer(from, client, message),
             Event::Turn { place, boot } => {
@@ -182,29 +206,20 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.trace.note_all(&[self.now.0, kind << 32 | subject]);
     }
 
-    fn on_peer(&mut self, from: usize, to: usize, message: Message) -> Checked {
-        self.trace.line(self.now, || {
-            let down = if self.cluster.is_up(to) { "" } else { " (down)" };
-            format!("r{from}->r{to} {message}{down}")
-        });
-        self.count(2, (from << 8 | to) as u64);
-        self.trace.note(digest(&message));
-        self.coverage.delivered(Kind::of(&message.body));
-        self.deliver(to, Input::Message(message))
-    }
-
     /// An input reaches a machine: it is handled at once, in the next turn, or when the machine goes on.
     pub(crate) fn deliver(&mut self, place: usize, input: Input) -> Checked {
         if !self.cluster.is_up(place) {
             return Ok(());
         }
         let machine = &mut self.machines[place];
+        if self.scenario.turn_time.is_zero() && !machine.is_paused {
+            let now = machine.clock.now(self.now);
+            self.cluster.handle(place, now, input)?;
+            return self.drain(place);
+        }
         machine.inbox.push(input);
         if machine.is_paused || machine.turn_scheduled {
             return Ok(());
-        }
-        if self.scenario.turn_time.is_zero() {
-            return self.turn(place);
         }
         machine.turn_scheduled = true;
         let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.turn_time);
@@ -214,31 +229,37 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     /// The replica handles what has gathered, a few inputs at a time.
     pub(crate) fn turn(&mut self, place: usize) -> Checked {
-        let inbox = std::mem::take(&mut self.machines[place].inbox);
+        let mut inbox = std::mem::take(&mut self.machines[place].inbox);
         if inbox.len() > 1 {
             self.coverage.hit(Mark::Turn);
         }
         let boot = self.cluster.boots(place);
         let mut left = 0;
-        for input in inbox {
+        let mut is_drained = false;
+        for input in inbox.drain(..) {
             if !self.cluster.is_up(place) || self.cluster.boots(place) != boot {
                 return Ok(());
             }
             self.cluster.handle(place, self.machines[place].clock.now(self.now), input)?;
-            if left == 0 {
+            is_drained = left == 0;
+            if is_drained {
                 left = self.dice.replicas.below(8);
                 self.drain(place)?;
             } else {
                 left -= 1;
             }
         }
-        self.drain(place)
+        if self.machines[place].inbox.is_empty() {
+            // The room is used again.
+            self.machines[place].inbox = inbox;
+        }
+        if is_drained { Ok(()) } else { self.drain(place) }
     }
 
     /// Performs what the replica wants done, unless it crashes in the middle.
     pub(crate) fn drain(&mut self, place: usize) -> Checked {
         let has_promised = self.machines[place].trap == Some(Trap::Promised)
-            && self.cluster.probe(place).is_some_and(|probe| probe.status == StatusName::ViewChange);
+            && self.cluster.checkers().seen(place).is_some_and(|seen| seen.status == StatusName::ViewChange);
         self.network.set_late(has_promised);
         let result = self.drain_outputs(place);
         self.network.set_late(false);
@@ -263,11 +284,11 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 return Ok(());
             }
         }
-        if let Some(probe) = self.cluster.probe(place) {
-            let words =
-                [probe.view.0 ^ probe.log_view.0.rotate_left(32), probe.log.op().0 ^ probe.commit.0.rotate_left(32)];
+        if let Some(seen) = self.cluster.checkers().seen(place) {
+            let words = [seen.view.0 ^ seen.log_view.0.rotate_left(32), seen.op.0 ^ seen.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
+        self.note_role(place);
         self.set_timer(place);
         Ok(())
     }
@@ -287,10 +308,12 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     fn perform(&mut self, place: usize, output: Output) -> Checked {
         match output {
-            Output::Send { to: Destination::Node(id), message } => self.send(place, self.cluster.place(id), message),
+            Output::Send { to: Destination::Node(id), message } => {
+                return self.send(place, self.cluster.place(id), message);
+            }
             Output::Send { to: Destination::Others, message } => {
                 for to in (0..self.scenario.replicas).filter(|to| *to != place) {
-                    self.send(place, to, message.clone());
+                    self.send(place, to, message.clone())?;
                 }
             }
             Output::Reply(message) => self.send_answer(place, message),
@@ -313,36 +336,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 hold!("L-RECOVER", false, "r{place} takes the group's memory for lost because {recovering:?} recover");
             }
             ReplicaEvent::ServicePanicked { op, message } => {
-                hold!("PANIC", false, "the service of r{place} panicked at {op:?}: {message}");
+                hold!("I-NOPANIC", false, "the service of r{place} panicked at {op:?}: {message}");
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
             }
         }
         Ok(())
-    }
-
-    fn send(&mut self, from: usize, to: usize, message: Message) {
-        let fate = self.network.carry(from, to, Kind::of(&message.body));
-        let Fate::Arrives(first, second) = fate else {
-            self.coverage.hit(Mark::Lost);
-            self.trace.line(self.now, || format!("r{from}->r{to} {message} (lost)"));
-            return;
-        };
-        if let Some(delay) = self.network.foreign_copy() {
-            let mut message = message.clone();
-            message.header.cluster = ClusterId(!message.header.cluster.0);
-            self.coverage.hit(Mark::Foreign);
-            self.schedule.at(self.now.after(delay), Event::Peer { from, to, message });
-        }
-        if let Some(delay) = second {
-            self.coverage.hit(Mark::Duplicated);
-            self.schedule.at(self.now.after(delay), Event::Peer { from, to, message: message.clone() });
-        }
-        if first > SLOW {
-            self.coverage.hit(Mark::Slow);
-        }
-        self.schedule.at(self.now.after(first), Event::Peer { from, to, message });
     }
 
     /// Lets the replica be woken at its deadline, unless it will be woken before that anyway.
@@ -380,7 +380,11 @@ impl<'a, W: Workload> Simulation<'a, W> {
             return Ok(());
         }
         self.count(4, place as u64);
-        if self.cluster.identity_saved(place) { self.deliver(place, Input::IdentitySaved) } else { Ok(()) }
+        let is_latest = self.cluster.identity_saved(place);
+        if self.cluster.is_founded() && !self.are_links_held && !self.is_healed {
+            self.hold_links();
+        }
+        if is_latest { self.deliver(place, Input::IdentitySaved) } else { Ok(()) }
     }
 
     /// Starts a replica that is down.
@@ -392,10 +396,17 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.drain(place)
     }
 
-    /// Takes a replica's memory.
+    /// Takes a replica's memory; it starts again after a while.
     pub(crate) fn crash(&mut self, place: usize, mark: Mark) {
+        self.stop(place, mark);
+        self.schedule_restart(place);
+    }
+
+    /// Takes a replica's memory.
+    pub(crate) fn stop(&mut self, place: usize, mark: Mark) {
         self.crashes += 1;
         self.coverage.hit(mark);
+        self.coverage.struck(Blow::Crash, self.role(place));
         if !self.cluster.is_founded() {
             self.coverage.hit(Mark::CrashStarting);
         }
@@ -408,7 +419,28 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.trace.line(self.now, || format!("r{place} crashes"));
         self.cluster.crash(place, kept);
         self.machines[place].clear();
-        self.schedule_restart(place);
+        self.note_role(place);
+    }
+
+    /// What a machine is doing.
+    pub(crate) fn role(&self, place: usize) -> Role {
+        let Some(seen) = self.cluster.checkers().seen(place) else { return Role::Down };
+        match seen.status {
+            StatusName::Starting => Role::Starting,
+            StatusName::Normal if seen.leads => Role::Primary,
+            StatusName::Normal => Role::Backup,
+            StatusName::ViewChange => Role::ViewChange,
+            StatusName::Recovering => Role::Recovering,
+        }
+    }
+
+    /// Counts a change of what a machine is doing.
+    fn note_role(&mut self, place: usize) {
+        let (before, now) = (self.machines[place].role, self.role(place));
+        if before != now {
+            self.machines[place].role = now;
+            self.coverage.changed(before, now);
+        }
     }
 
     /// Checks all answers against the service's meaning, once the run is over.

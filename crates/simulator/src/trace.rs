@@ -6,6 +6,7 @@ use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
 use viewstamped_protocol::{FromClient, Message, Time, ToClient};
 
 use crate::message_kind::Kind;
+use crate::observed::digest_of;
 
 /// Takes the lines of a printed trace.
 pub type Sink<'a> = &'a mut dyn FnMut(&str);
@@ -87,6 +88,8 @@ pub(crate) fn digest(message: &Message) -> u64 {
         Body::StaleIncarnation(m) => m.known.0,
         Body::Bootstrap(m) => low(m.instance.0),
         Body::Founded(m) => m.founders.len() as u64,
+        Body::Predict(m) => m.request.session.0 ^ m.request.number.0.rotate_left(32) ^ u64::from(m.request.slot),
+        Body::PredictOk(m) => digest_of(&m.value) ^ m.request.number.0 ^ u64::from(m.request.slot).rotate_left(32),
         Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => 0,
     };
     let kind = Kind::of(&message.body).place() as u64;

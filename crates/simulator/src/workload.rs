@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use viewstamped_map::{Map, Operation, Reply};
+use viewstamped_map::{Operation, Reply};
 use viewstamped_protocol::Service;
 use viewstamped_protocol::random::Random;
 
 use crate::checkers::Violation;
+use crate::drawing::{self, DrawingMap};
 use crate::history::{History, Invocation};
 use crate::linearizability::{self, Model, Span, Verdict};
 use crate::options::Settings;
@@ -34,34 +35,44 @@ pub trait Workload {
     fn check(&self, history: &History, settings: &Settings) -> Result<u64, Violation>;
 }
 
-/// Puts, deletes, gets and swaps on a few keys of the map service, checked for linearizability key by key.
+/// Puts, deletes, gets and swaps on a few keys of the map service, checked for linearizability key by key; in some seeds also draws,
+/// to which several replicas contribute.
 #[derive(Clone, Debug)]
 pub struct MapWorkload {
     keys: u64,
-    /// How often each operation is chosen, in the order put, delete, get, swap.
-    weights: [u64; 4],
+    /// How often each operation is chosen, in the order put, delete, get, swap, draw.
+    weights: [u64; 5],
     value_bytes: usize,
     /// Makes every value written a different one.
     written: u64,
+    /// Makes every draw a different request.
+    drawn: u64,
     /// The value last asked to be written, by key: what a swap expects.
     latest: BTreeMap<u64, u64>,
 }
 
 impl Workload for MapWorkload {
-    type Service = Map;
+    type Service = DrawingMap;
 
     fn draw(random: &mut Random) -> Self {
         Self {
             keys: random.between(2, 12),
-            weights: [random.between(1, 8), random.between(0, 3), random.between(1, 8), random.between(0, 6)],
+            weights: [
+                random.between(1, 8),
+                random.between(0, 3),
+                random.between(1, 8),
+                random.between(0, 6),
+                random.below(4).saturating_sub(1),
+            ],
             value_bytes: usize::try_from(random.magnitude(8, 256)).expect("small"),
             written: 0,
+            drawn: 0,
             latest: BTreeMap::new(),
         }
     }
 
-    fn service(&self) -> Map {
-        Map
+    fn service(&self) -> DrawingMap {
+        DrawingMap
     }
 
     fn next_request(&mut self, random: &mut Random) -> Bytes {
@@ -79,6 +90,10 @@ impl Workload for MapWorkload {
             0 => Operation::Put { key, value: &self.fresh_value(number) }.encode(),
             1 => Operation::Delete { key }.encode(),
             2 => Operation::Get { key }.encode(),
+            4 => {
+                self.drawn += 1;
+                return drawing::draw(self.drawn);
+            }
             _ => {
                 let value = self.fresh_value(number);
                 Operation::CompareAndSwap { key, expected: before.as_deref(), value: Some(&value) }.encode()
@@ -88,8 +103,9 @@ impl Workload for MapWorkload {
     }
 
     fn check(&self, history: &History, settings: &Settings) -> Result<u64, Violation> {
+        drawing::check(history.invocations().iter().filter_map(drawing::answer).collect())?;
         let mut keys: BTreeMap<Vec<u8>, Vec<Span<&Invocation>>> = BTreeMap::new();
-        for invocation in history.invocations() {
+        for invocation in history.invocations().iter().filter(|invocation| !drawing::is_draw(&invocation.payload)) {
             keys.entry(key_of(&invocation.payload).to_vec()).or_default().push(Span {
                 call: invocation,
                 invoked: invocation.invoked,

@@ -39,6 +39,14 @@ fn seeds_of_every_group_size_are_clean_and_busy() {
     }
 }
 
+/// Also with what makes a replica slower or busier and does no harm (mutants/harmless): that must not be taken for a fault.
+#[test]
+fn seeds_are_clean() {
+    for seed in 1_000..1_060 {
+        assert_eq!(run(seed, &small()).failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_few_seeds_hit_most_marks() {
     let mut coverage = Coverage::default();
@@ -47,10 +55,11 @@ fn a_few_seeds_hit_most_marks() {
         assert_eq!(outcome.failure, None, "seed {seed}");
         coverage.merge(&outcome.coverage);
     }
-    let missed: Vec<String> = coverage.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
-    assert!(missed.len() <= 10, "not hit: {missed:?}");
-    assert!(
-        !missed.iter().any(|name| name == "DoViewChange delivered" || name == "restart wiped"),
-        "not hit: {missed:?}"
-    );
+    let (missed, marks) = (coverage.missed(), coverage.iter().count());
+    assert!(missed.len() <= marks / 3, "{} of {marks} not hit: {missed:?}", missed.len());
+    for crucial in
+        ["DOVIEWCHANGE reaches in a view change", "restart wiped", "backup to primary", "crash while recovering"]
+    {
+        assert!(!missed.iter().any(|name| name == crucial), "not hit: {missed:?}");
+    }
 }

@@ -1,28 +1,51 @@
-//! The replicated state of a service: an ordered map of byte keys to byte values.
+//! The replicated state of a service: an ordered map of byte keys to byte values, in pages that are copied when they change.
 //!
-//! [`State`] is the map, [`Snapshot`] a frozen copy of it that costs nothing to take, [`Root`] a hash of the whole contents:
-//! two replicas that executed the same operations have the same root.
+//! [`State`] is the map, [`Snapshot`] a frozen copy of it that costs nothing to take, [`Root`] a hash of all of it. It is a B+tree:
 //!
-//! # What stays, and what will change
+//! * a page is shared by all states and snapshots in which it is the same. A snapshot is one more pointer to the root; the first
+//!   write to a page afterwards copies this page and those above it, and no others;
+//! * a page keeps its hash until it changes. [`State::root`] hashes the pages that changed since the last root, and no others;
+//! * what two states share is skipped by [`State::difference`], and by comparing them;
+//! * a page knows how many keys and bytes lie below it: [`State::count`] and [`State::rank`] follow two paths.
 //!
-//! The interface is final: every method, its order of results, and that equal contents mean equal roots. What lies behind it is
-//! the simplest thing for now, one `BTreeMap` shared by all snapshots. Pages (issue "State") will change:
+//! # What a root says
 //!
-//! * the costs, where a method names one: the first write after a snapshot copies the whole map, [`State::root`] reads the whole
-//!   map, [`State::count`] and [`State::rank`] walk the keys they count. With pages each of them costs what changed, or a path;
-//! * the value of every root, once: [`STRUCTURE_VERSION`] lies under the root, so that roots of different structures never agree
-//!   by accident.
+//! A root names the pages, and pages depend on how the contents came about: inserting in another order splits other pages. So
+//!
+//! * states that executed the same operations, in the same order, from empty states with the same [`PageOptions`], have the same
+//!   root. Snapshots, clones and roots taken in between change nothing, nor does the machine;
+//! * states with the same root have the same contents, and the same pages;
+//! * states with the same contents but another history usually have different roots. Compare them with `==`, which sees only the
+//!   contents, as do hashes of the standard library and `Debug`.
+//!
+//! An operation is a call of [`State::put`], [`State::insert`] or [`State::remove`]; the first two are one and the same here.
+//! Removing a key that is not there is no operation. [`STRUCTURE_VERSION`] lies under the root, so that roots of releases that form
+//! pages in different ways never agree by accident.
 
+mod difference;
+mod entry;
+mod interior;
+mod keys;
+mod leaf;
+mod leaf_edit;
+mod options;
+mod page;
 mod range;
 mod root;
+mod separators;
+mod slots;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Bound, Deref, RangeBounds};
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::ops::{Deref, RangeBounds};
 
 use bytes::Bytes;
 
+use entry::{Entry, Field};
+use page::Page;
+
+pub use difference::{Change, Difference};
+pub use options::{InvalidPageBytes, PageOptions};
 pub use range::Range;
 pub use root::{Root, STRUCTURE_VERSION};
 
@@ -32,52 +55,100 @@ const COPIED_BYTES_MAX: usize = 64 << 10;
 
 /// An ordered map of byte keys to byte values, ordered as byte strings.
 ///
-/// Cloning costs nothing; the first write to either copy afterwards does (see the crate's documentation). Equality, order and
-/// hashes depend on the contents alone, never on how they came about.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+/// Cloning costs nothing; writing to either copy afterwards copies the pages it changes. Equality and hashes depend on the contents
+/// alone, never on how they came about.
+#[derive(Clone)]
 pub struct State {
-    map: Arc<BTreeMap<Bytes, Bytes>>,
+    root: Page,
+    keys: u64,
+    /// The bytes of all keys and values.
     bytes: u64,
+    options: PageOptions,
 }
 
 impl State {
+    /// An empty state whose pages are as chosen. [`State::default`] has those of [`PageOptions::default`].
+    #[must_use]
+    pub fn with_options(options: PageOptions) -> Self {
+        Self { root: Page::empty(), keys: 0, bytes: 0, options }
+    }
+
+    /// What was chosen for this state.
+    #[must_use]
+    pub fn options(&self) -> &PageOptions {
+        &self.options
+    }
+
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.map.get(key).map(Bytes::as_ref)
+        let leaf = self.root.leaf_of(key);
+        leaf.search(key).ok().map(|at| leaf.value(at))
     }
 
     /// Whether `key` has a value.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.map.contains_key(key)
+        self.root.leaf_of(key).search(key).is_ok()
     }
 
-    /// Gives `key` this value. Returns whether it had one before.
+    /// Gives `key` this value, copying both. Returns whether it had one before.
     ///
-    /// Takes over a buffer that nobody else holds; of a shared one it copies the bytes when they are few.
+    /// A value as long as the one before is written over it.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+        self.write(&Entry::copied(key, value, &self.options))
+    }
+
+    /// Gives `key` this value, as [`State::put`] does. Returns whether it had one before.
+    ///
+    /// What is too long to lie in a page is taken over, if nobody else holds its buffer; of a shared one the bytes are copied when
+    /// they are few.
     pub fn insert(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> bool {
-        let (key, value) = (key.into(), unshared(value.into()));
-        let map = Arc::make_mut(&mut self.map);
-        if let Some(present) = map.get_mut(&key) {
-            self.bytes = self.bytes - present.len() as u64 + value.len() as u64;
-            *present = value;
-            return true;
+        let (key, value) = (key.into(), value.into());
+        let options = self.options;
+        if key.len() <= options.inline_key_bytes() && value.len() <= options.inline_value_bytes() {
+            return self.put(&key, &value);
         }
-        self.bytes += key.len() as u64 + value.len() as u64;
-        map.insert(unshared(key), value);
-        false
+        let (key, value) = (unshared(key), unshared(value));
+        self.write(&Entry {
+            key: Field::new(&key, options.inline_key_bytes(), || key.clone()),
+            value: Field::new(&value, options.inline_value_bytes(), || value.clone()),
+        })
+    }
+
+    fn write(&mut self, entry: &Entry<'_>) -> bool {
+        let page::Inserted { replaced, upper } = self.root.insert(entry, &self.options);
+        if let Some((separator, upper)) = upper {
+            let lower = std::mem::replace(&mut self.root, Page::empty());
+            self.root = Page::above(lower, &separator, upper);
+        }
+        self.bytes += entry.payload_bytes() as u64;
+        let Some(replaced) = replaced else {
+            self.keys += 1;
+            return false;
+        };
+        self.bytes -= replaced as u64;
+        self.trim();
+        true
     }
 
     /// Removes `key` and its value. Returns whether it had one.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         if !self.contains(key) {
-            // Removing nothing must not copy a map that a snapshot shares.
+            // Removing nothing must not copy pages that a snapshot shares.
             return false;
         }
-        let value = Arc::make_mut(&mut self.map).remove(key).expect("the key was there");
-        self.bytes -= key.len() as u64 + value.len() as u64;
+        self.bytes -= self.root.remove(key, &self.options);
+        self.keys -= 1;
+        self.trim();
         true
+    }
+
+    /// Takes away pages above the only one that has a choice.
+    fn trim(&mut self) {
+        if let Some(root) = self.root.trimmed() {
+            self.root = root;
+        }
     }
 
     /// The keys within `bounds` and their values, in order from both ends. Empty when the bounds exclude each other.
@@ -91,7 +162,7 @@ impl State {
     /// ```
     #[must_use]
     pub fn range<'k>(&self, bounds: impl RangeBounds<&'k [u8]>) -> Range<'_> {
-        Range::new(&self.map, bounds.start_bound().cloned(), bounds.end_bound().cloned())
+        Range::new(&self.root, self.keys, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
     /// The smallest key and its value.
@@ -109,13 +180,13 @@ impl State {
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.map.len()
+        in_memory(self.keys)
     }
 
     /// Whether there is no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.keys == 0
     }
 
     /// The bytes of all keys and values together.
@@ -124,29 +195,49 @@ impl State {
         self.bytes
     }
 
-    /// How many keys lie within `bounds`. For now linear in the result.
+    /// How many keys lie within `bounds`. Logarithmic.
     #[must_use]
     pub fn count<'k>(&self, bounds: impl RangeBounds<&'k [u8]>) -> usize {
-        self.range(bounds).count()
+        let (start, end) =
+            range::ranks(&self.root, self.keys, bounds.start_bound().cloned(), bounds.end_bound().cloned());
+        in_memory(end - start)
     }
 
-    /// How many keys are smaller than `key`, which need not be present. For now linear in the result.
+    /// How many keys are smaller than `key`, which need not be present. Logarithmic.
     #[must_use]
     pub fn rank(&self, key: &[u8]) -> usize {
-        self.count((Bound::Unbounded, Bound::Excluded(key)))
+        in_memory(self.root.rank(key, false))
     }
 
-    /// The contents as they are now, to be read while the map moves on. O(1); see the crate's documentation for what the next
-    /// write costs.
+    /// The contents as they are now, to be read while the map moves on. O(1); the next write to a page copies it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.clone())
     }
 
-    /// The hash of the whole contents: equal exactly when the contents are. For now linear in [`Self::bytes`], every time.
+    /// The hash of the whole state: equal for replicas that executed the same operations; see the crate's documentation for what
+    /// else it says. Hashes the pages that changed since a root of this state, of a clone or of a snapshot of it was asked for.
     #[must_use]
     pub fn root(&self) -> Root {
         root::of(self)
+    }
+
+    /// What changed from this state to `newer`, in the order of the keys.
+    ///
+    /// Costs what differs, and for each difference a path, when one is a snapshot of the other. Pages that are equal but not shared
+    /// are skipped as well if both states know their hashes: ask for the roots first.
+    ///
+    /// ```
+    /// # use viewstamped_state::{Change, State};
+    /// let mut state: State = [("a", "1"), ("b", "2")].into_iter().collect();
+    /// let before = state.snapshot();
+    /// state.put(b"b", b"3");
+    /// let changes: Vec<Change> = before.difference(&state).collect();
+    /// assert_eq!(changes, [Change { key: b"b", old: Some(b"2"), new: Some(b"3") }]);
+    /// ```
+    #[must_use]
+    pub fn difference<'a>(&'a self, newer: &'a Self) -> Difference<'a> {
+        Difference::new(&self.root, &newer.root)
     }
 }
 
@@ -155,9 +246,43 @@ fn unshared(bytes: Bytes) -> Bytes {
     if bytes.len() <= COPIED_BYTES_MAX && !bytes.is_unique() { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
+fn in_memory(keys: u64) -> usize {
+    usize::try_from(keys).expect("a key takes at least a byte of memory")
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::with_options(PageOptions::default())
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        (self.keys, self.bytes) == (other.keys, other.bytes) && self.difference(other).next().is_none()
+    }
+}
+
+impl Eq for State {}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.keys);
+        self.range(..).for_each(|pair| pair.hash(hasher));
+    }
+}
+
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.map.iter()).finish()
+        f.debug_map().entries(self.range(..).map(|(key, value)| (Text(key), Text(value)))).finish()
+    }
+}
+
+/// Bytes, shown as a byte string.
+struct Text<'a>(&'a [u8]);
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
     }
 }
 

@@ -88,6 +88,8 @@ kinds! {
     ViewHint = 0x0315 "VIEWHINT",
     AlsoRecovering = 0x0316 "ALSORECOVERING",
     StartViewPending = 0x0317 "SVPENDING",
+    Predict = 0x0318 "PREDICT",
+    PredictOk = 0x0319 "PREDICTOK",
 }
 
 /// The part of the header that is checked before the frame is there.

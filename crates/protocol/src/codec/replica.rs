@@ -11,10 +11,14 @@ use crate::crash_vector::CrashVector;
 use crate::log::Entry;
 use crate::message::{
     AlsoRecovering, Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder,
-    GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewState, Prepare, PrepareOk, PrimaryState,
-    Recovery, RecoveryResponse, StaleIncarnation, StartView, StartViewChange, StartViewPending, StateContent, Vote,
+    GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewState, Predict, PredictOk, Prepare,
+    PrepareOk, PrimaryState, Recovery, RecoveryResponse, RequestId, StaleIncarnation, StartView, StartViewChange,
+    StartViewPending, StateContent, Vote,
 };
-use crate::numbers::{ChainHash, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
+use crate::numbers::{
+    ChainHash, ClientId, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber, SessionNumber,
+    Time, ViewNumber,
+};
 use crate::options::ClusterOptions;
 
 /// The longest address of a member, in bytes. 512: twice the longest host name there is.
@@ -30,7 +34,7 @@ const NEED_CHECKPOINT: u8 = 2;
 
 /// Appends the frame of a message between replicas.
 pub fn encode_message(message: &Message, out: &mut BytesMut) {
-    let room = FIELDS_ROOM + run(&message.body).map_or(0, |run| run.room());
+    let room = FIELDS_ROOM + run(&message.body).map_or(0, |run| run.room()) + payload(&message.body).len();
     write_frame(out, kind(&message.body), Envelope::of(&message.header), room, |out| encode_body(&message.body, out));
 }
 
@@ -59,6 +63,17 @@ fn kind(body: &Body) -> Kind {
         Body::GetConfiguration => Kind::GetConfiguration,
         Body::ConfigurationInfo(_) => Kind::ConfigurationInfo,
         Body::ViewHint => Kind::ViewHint,
+        Body::Predict(_) => Kind::Predict,
+        Body::PredictOk(_) => Kind::PredictOk,
+    }
+}
+
+/// The bytes of a client or a service that a message ends in, if it is of a kind that does.
+fn payload(body: &Body) -> &[u8] {
+    match body {
+        Body::Predict(m) => &m.payload,
+        Body::PredictOk(m) => &m.value,
+        _ => &[],
     }
 }
 
@@ -80,7 +95,7 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
     }
 }
 
-/// Writes the fields in the order of docs/wire-format.md; a run of entries always comes last.
+/// Writes the fields in the order of docs/wire-format.md; a run of entries or a payload always comes last.
 fn encode_body(body: &Body, out: &mut BytesMut) {
     match body {
         Body::Prepare(m) => out.put_u64_le(m.commit.0),
@@ -136,6 +151,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             put_founders(out, &m.founders);
         }
         Body::StaleIncarnation(m) => {
+            out.put_u64_le(m.node.0);
             out.put_u64_le(m.known.0);
             out.put_u128_le(m.nonce.0);
         }
@@ -146,7 +162,10 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::Founded(m) => put_founders(out, &m.founders),
         Body::ConfigurationInfo(m) => encode_configuration_info(m, out),
         Body::GetConfiguration | Body::ViewHint => {}
+        Body::Predict(m) => put_request_id(out, &m.request),
+        Body::PredictOk(m) => put_request_id(out, &m.request),
     }
+    out.put_slice(payload(body));
     if let Some(run) = run(body) {
         run.encode(out);
     }
@@ -202,6 +221,12 @@ fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
 }
 
+fn put_request_id(out: &mut BytesMut, request: &RequestId) {
+    out.put_u128_le(request.client.0);
+    put_u64s(out, [request.session.0, request.number.0]);
+    out.put_u32_le(request.slot);
+}
+
 fn put_founders(out: &mut BytesMut, founders: &[Founder]) {
     debug_assert!(founders.len() <= MEMBERS_MAX);
     put_count(out, founders.len());
@@ -244,6 +269,7 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
             founders: founders(reader)?,
         }),
         Kind::StaleIncarnation => Body::StaleIncarnation(StaleIncarnation {
+            node: NodeId(reader.u64("node")?),
             known: Incarnation(reader.number("incarnation known")?),
             nonce: nonce(reader)?,
         }),
@@ -253,6 +279,10 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
         Kind::GetConfiguration => Body::GetConfiguration,
         Kind::ConfigurationInfo => Body::ConfigurationInfo(decode_configuration_info(reader)?),
+        Kind::Predict => Body::Predict(Box::new(Predict { request: request_id(reader)?, payload: reader.kept_rest() })),
+        Kind::PredictOk => {
+            Body::PredictOk(Box::new(PredictOk { request: request_id(reader)?, value: reader.kept_rest() }))
+        }
         _ => {
             debug_assert_eq!(kind, Kind::ViewHint);
             Body::ViewHint
@@ -398,6 +428,15 @@ fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
         pairs.push((node, Incarnation(reader.number("incarnation in the crash vector")?)));
     }
     Ok(pairs.into_iter().collect())
+}
+
+fn request_id(reader: &mut Reader<'_>) -> Result<RequestId, DecodeError> {
+    Ok(RequestId {
+        client: ClientId(reader.u128("client")?),
+        session: SessionNumber(reader.number("session")?),
+        number: RequestNumber(reader.number("request-number")?),
+        slot: reader.u32("slot")?,
+    })
 }
 
 fn founders(reader: &mut Reader<'_>) -> Result<Vec<Founder>, DecodeError> {

@@ -12,9 +12,11 @@ use crate::configuration::Configuration;
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
 use crate::numbers::{
-    ChainHash, ClusterId, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber,
+    ChainHash, ClientId, ClusterId, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber,
+    SessionNumber, Slot, Time, ViewNumber,
 };
 use crate::options::ClusterOptions;
+use bytes::Bytes;
 
 /// What every message between replicas carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +91,23 @@ pub enum Body {
     ConfigurationInfo(ConfigurationInfo),
     /// Tells a replica that is behind in which view the sender is.
     ViewHint,
+    /// 4.4: the pre-step, "in which it requests values from the backups".
+    Predict(Box<Predict>),
+    /// 4.4: answers PREDICT.
+    PredictOk(Box<PredictOk>),
+}
+
+/// Names one request of one client: the paper's c and s (4.1), with session and slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    /// c: who asks.
+    pub client: ClientId,
+    /// The session under which it asks.
+    pub session: SessionNumber,
+    /// Which of the session's slots the request occupies.
+    pub slot: Slot,
+    /// s.
+    pub number: RequestNumber,
 }
 
 /// PREPARE v, m, n, k: a contiguous run of entries, the first at n.
@@ -153,7 +172,7 @@ pub struct Vote {
 pub struct StartViewChange {
     /// The view to be started.
     pub candidate: ViewNumber,
-    /// Who wants it, as far as the sender knows. At most one vote a member.
+    /// Who wants it, as far as the sender knows; if confirmed, whom it has heard in this view change. At most one a member.
     pub votes: Vec<Vote>,
     /// Whether a quorum of votes was seen: everyone then joins the view change.
     pub confirmed: bool,
@@ -343,10 +362,12 @@ pub struct KnownIncarnation {
     pub founders: Vec<Founder>,
 }
 
-/// A message of an older incarnation of the receiver was dropped.
+/// A message of an older incarnation of `node` was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StaleIncarnation {
-    /// The incarnation the sender knows.
+    /// Who sent it. Named, because it forgets everything: whoever else reads this must not.
+    pub node: NodeId,
+    /// The incarnation of it that the sender knows.
     pub known: Incarnation,
     /// The nonce of the RECOVERY that announced it, 0 when the sender never saw that RECOVERY.
     pub nonce: Nonce,
@@ -387,6 +408,24 @@ pub struct ConfigurationInfo {
     pub options: ClusterOptions,
 }
 
+/// PREDICT v: asks a backup what it predicts for a request that is not ordered yet (4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Predict {
+    /// The request.
+    pub request: RequestId,
+    /// Its operation with the arguments.
+    pub payload: Bytes,
+}
+
+/// PREDICTOK v: what the sender predicts for a request (4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PredictOk {
+    /// The request.
+    pub request: RequestId,
+    /// The value.
+    pub value: Bytes,
+}
+
 impl Body {
     /// The name, as the paper writes it.
     #[must_use]
@@ -415,6 +454,8 @@ impl Body {
             Self::GetConfiguration => "GETCONFIGURATION",
             Self::ConfigurationInfo(_) => "CONFIGURATION",
             Self::ViewHint => "VIEWHINT",
+            Self::Predict(_) => "PREDICT",
+            Self::PredictOk(_) => "PREDICTOK",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Body, Message, StateContent, Vote};
+use super::{Body, Message, RequestId, StateContent, Vote};
 use crate::log::Entry;
 use crate::numbers::OpNumber;
 
@@ -47,11 +47,20 @@ impl fmt::Display for Message {
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
             Body::AlsoRecovering(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
-            Body::StaleIncarnation(m) => write!(f, " {}", m.known),
+            Body::StaleIncarnation(m) => write!(f, " {} {}", m.node, m.known),
             Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
             Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),
+            Body::Predict(m) => write!(f, " {}", m.request),
+            Body::PredictOk(m) => write!(f, " {}", m.request),
         }
+    }
+}
+
+/// A request as `c5/2/s7`: session, slot and request-number.
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.session, self.slot, self.number)
     }
 }
 

@@ -75,7 +75,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn send_stale_incarnation(&mut self, to: NodeId) {
         let known = self.crash_vector.known(to);
         let nonce = self.recoveries.get(&to).copied().unwrap_or(Nonce(0));
-        self.send(to, Body::StaleIncarnation(StaleIncarnation { known, nonce }));
+        self.send(to, Body::StaleIncarnation(StaleIncarnation { node: to, known, nonce }));
     }
 
     /// Reports a sender that has no business here, once.

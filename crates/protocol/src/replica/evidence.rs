@@ -77,13 +77,17 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// Whether `node` seems gone.
+    pub(super) fn is_gone(&self, node: NodeId) -> bool {
+        node != self.id && self.evidence.is_gone(node, self.now.monotonic, self.options.evidence_lifetime)
+    }
+
     /// The first view above `view` whose primary may be there; the next one if all seem gone.
     pub(super) fn next_view_with_a_primary(&self, view: ViewNumber) -> ViewNumber {
-        let (now, lifetime) = (self.now.monotonic, self.options.evidence_lifetime);
         let mut candidate = view.next();
         for _ in 0..self.configuration.len() {
             let primary = self.primary_of(candidate);
-            if primary == self.id || !self.evidence.is_gone(primary, now, lifetime) {
+            if !self.is_gone(primary) {
                 return candidate;
             }
             candidate = candidate.next();

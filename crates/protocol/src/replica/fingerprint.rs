@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Replica;
+use super::reach::Reach;
 use super::status::{RecoveryStage, Status};
 use crate::configuration::MEMBERS_MAX;
 use crate::numbers::Time;
@@ -38,6 +39,8 @@ impl<S: Service> Replica<S> {
             }
             (Timer::ViewChange, Status::ViewChange(change)) => {
                 change.timeout_at = now;
+                // Whom it hears counts for something only after view changes that failed.
+                change.reach = Reach::beginning(now);
                 change.retry_at = now;
             }
             (Timer::Heartbeat, Status::Primary(primary)) => primary.heartbeat_at = now,

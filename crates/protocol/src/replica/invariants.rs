@@ -15,6 +15,10 @@ impl<S: Service> Replica<S> {
                 assert_eq!(self.primary_of(self.view), self.id, "the primary is the primary of its view");
                 assert_eq!(self.log_view, self.view, "a normal replica has the log of its view");
                 assert!(primary.peers.iter().all(|peer| peer.acked <= self.log.op()), "nobody holds more");
+                assert!(
+                    !primary.pre_steps.has_ready() || !self.has_room_in_pipeline(),
+                    "a value waits for nothing but room"
+                );
             }
             Status::Backup(_) => {
                 assert_ne!(self.primary_of(self.view), self.id, "a backup is not the primary of its view");

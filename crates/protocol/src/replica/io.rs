@@ -158,6 +158,8 @@ pub enum Ignored {
     DropsCommitted,
     /// There is no room to keep it for later.
     NoRoom,
+    /// The service predicted nothing that can be sent: it panicked, or the value is too long.
+    NotPredicted,
 }
 
 /// A replica's view of itself, for `vr status` and status streams.

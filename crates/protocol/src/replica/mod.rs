@@ -13,7 +13,9 @@ mod io;
 mod new_primary;
 mod normal;
 mod plausible;
+mod prediction;
 mod primary;
+mod reach;
 mod recovery;
 mod requests;
 mod staged;
@@ -199,6 +201,8 @@ impl<S: Service> Replica<S> {
             Body::GetConfiguration => self.on_get_configuration(header),
             Body::ConfigurationInfo(_) => Err(Ignored::Unasked),
             Body::ViewHint => self.on_view_hint(header),
+            Body::Predict(m) => self.on_predict(header, *m),
+            Body::PredictOk(m) => self.on_predict_ok(header, *m),
         }
     }
 
@@ -212,6 +216,7 @@ impl<S: Service> Replica<S> {
             Status::Recovering(_) => self.tick_recovering(),
         }
         self.tick_transfer();
+        self.tick_pre_steps();
     }
 
     /// When to come back with [`Input::Tick`]; a time in the past means at once, after other inputs had their turn.

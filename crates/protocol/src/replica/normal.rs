@@ -52,7 +52,7 @@ impl<S: Service> Replica<S> {
 
     /// 4.1: "Replicas only process normal protocol messages containing a view-number that matches the view-number they know.
     /// If the sender is behind, the receiver drops the message. If the sender is ahead, the replica performs a state transfer."
-    fn admit_from_primary(&mut self, header: Header) -> Result<(), Ignored> {
+    pub(super) fn admit_from_primary(&mut self, header: Header) -> Result<(), Ignored> {
         if self.primary_of(header.view) != header.from {
             return Err(Ignored::NotPrimary);
         }

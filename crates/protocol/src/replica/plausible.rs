@@ -43,6 +43,8 @@ fn has_plausible_body(body: &Body) -> bool {
         }
         Body::KnownIncarnation(m) => all(&[m.incarnation.0]),
         Body::StaleIncarnation(m) => all(&[m.known.0]),
+        Body::Predict(m) => all(&[m.request.session.0, m.request.number.0]),
+        Body::PredictOk(m) => all(&[m.request.session.0, m.request.number.0]),
         Body::GetIncarnation(_)
         | Body::AlsoRecovering(_)
         | Body::Bootstrap(_)

@@ -35,6 +35,7 @@ impl<S: Service> Replica<S> {
             pipeline_bytes,
             queue: Default::default(),
             queue_bytes: 0,
+            pre_steps: Default::default(),
             heartbeat_at: now,
             heartbeat_sequence: 0,
             progress_at: now,
@@ -110,17 +111,20 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
-    ///
-    /// What is held under the number has to be what was sent: after a restart, or at the beginning of a cluster, it may not be.
-    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber, head: ChainHash) -> Result<(), Ignored> {
+    /// N4: an answer counts in the view in which it was given.
+    pub(super) fn admit_from_backup(&mut self, header: Header) -> Result<(), Ignored> {
         if header.view > self.view {
             self.heard_started(header);
             return Err(Ignored::LaterView);
         }
-        if header.view < self.view {
-            return Err(Ignored::OlderView);
-        }
+        if header.view < self.view { Err(Ignored::OlderView) } else { Ok(()) }
+    }
+
+    /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
+    ///
+    /// What is held under the number has to be what was sent: after a restart, or at the beginning of a cluster, it may not be.
+    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber, head: ChainHash) -> Result<(), Ignored> {
+        self.admit_from_backup(header)?;
         let now = self.now.monotonic;
         let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
         if !self.log.matches(op, head) {

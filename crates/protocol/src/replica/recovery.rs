@@ -188,6 +188,9 @@ impl<S: Service> Replica<S> {
 
     /// Another life of this node has the same incarnation, or a higher one (C15): only a higher one still will be heard.
     pub(super) fn on_stale_incarnation(&mut self, m: StaleIncarnation) -> Result<(), Ignored> {
+        if m.node != self.id {
+            return Err(Ignored::Unasked);
+        }
         let is_taken = match &self.status {
             Status::Recovering(Recovering { stage: RecoveryStage::Asking { nonce, .. }, .. }) => {
                 m.known == self.incarnation && m.nonce != Nonce(0) && m.nonce != *nonce

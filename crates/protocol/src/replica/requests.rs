@@ -5,9 +5,9 @@ use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::Lookup;
 use crate::log::{ENTRY_OVERHEAD_BYTES, Request};
-use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, RefusedReason};
+use crate::message::{BusyReason, ClientReply, ClientRequest, FromClient, NotServingReason, RefusedReason, RequestId};
 use crate::numbers::{ClientId, ClusterId, Nonce, RequestNumber, SessionNumber, Slot};
-use crate::service::Service;
+use crate::service::{PREDICTED_BYTES_MAX, Service};
 use bytes::Bytes;
 
 impl<S: Service> Replica<S> {
@@ -39,17 +39,27 @@ impl<S: Service> Replica<S> {
         self.executor.executed() >= primary.view_start && primary.queue.is_empty() && self.has_room_in_pipeline()
     }
 
-    fn has_room_in_pipeline(&self) -> bool {
+    pub(super) fn has_room_in_pipeline(&self) -> bool {
         let Status::Primary(primary) = &self.status else { return false };
         self.log.op().distance_from(self.commit) < self.options.pipeline_ops_max
             && primary.pipeline_bytes < self.options.pipeline_bytes_max
+    }
+
+    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
+    /// log full or not (O5).
+    pub(super) fn has_room_in_log(&self) -> bool {
+        self.log.bytes() < self.options.log_bytes_max
     }
 
     fn queue_request(&mut self, message: FromClient) {
         let bytes = queued_bytes(&message);
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
         if primary.queue_bytes + bytes > self.options.queue_bytes_max {
-            return self.busy(&message, BusyReason::QueueFull);
+            let of = match message.body {
+                ClientRequest::Operation { slot, number, .. } => Some((slot, number)),
+                ClientRequest::Register { .. } | ClientRequest::Resume { .. } => None,
+            };
+            return self.busy(message.client, of, BusyReason::QueueFull);
         }
         primary.queue_bytes += bytes;
         primary.queue.push_back(message);
@@ -57,6 +67,7 @@ impl<S: Service> Replica<S> {
 
     /// Orders waiting requests while there is room.
     pub(super) fn admit_queued(&mut self) {
+        self.order_ready();
         loop {
             let Status::Primary(primary) = &self.status else { return };
             if self.executor.executed() < primary.view_start || !self.has_room_in_pipeline() {
@@ -69,25 +80,22 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    fn busy(&mut self, message: &FromClient, reason: BusyReason) {
-        let (slot, number) = match &message.body {
-            ClientRequest::Operation { slot, number, .. } => (Some(*slot), *number),
-            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => (None, RequestNumber::ZERO),
-        };
-        self.reply(message.client, ClientReply::Busy { slot, number, reason });
-    }
-
-    /// Whether the log has room. Asked when a request is about to be ordered: what was executed is answered from the table, be the
-    /// log full or not (O5).
-    fn has_room_in_log(&self) -> bool {
-        self.log.bytes() < self.options.log_bytes_max
+    /// Try again here, later; `of` is the slot and number of an operation. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
+    /// that there is another (V8).
+    pub(super) fn busy(&mut self, client: ClientId, of: Option<(Slot, RequestNumber)>, reason: BusyReason) {
+        if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
+            let reason = NotServingReason::ViewChange;
+            return self.reply(client, ClientReply::NotServing { reason });
+        }
+        let (slot, number) = (of.map(|(slot, _)| slot), of.map_or(RequestNumber::ZERO, |(_, number)| number));
+        self.reply(client, ClientReply::Busy { slot, number, reason });
     }
 
     fn admit_request(&mut self, message: FromClient) {
         let FromClient { client, body, .. } = message;
         match body {
             ClientRequest::Operation { session, slot, number, payload } => {
-                self.admit_operation(client, session, slot, number, payload);
+                self.admit_operation(RequestId { client, session, slot, number }, payload);
             }
             ClientRequest::Register { slots } => {
                 if let Some(reply) = self.executor.client_table().registered(client) {
@@ -120,54 +128,86 @@ impl<S: Service> Replica<S> {
             return;
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(request.client(), ClientReply::Busy { slot: None, number: RequestNumber::ZERO, reason });
+            return self.busy(request.client(), None, BusyReason::LogFull);
         }
         self.append(request);
     }
 
-    /// 4.1 step 2: compares the request with the client-table, and with what is in the log but not executed yet.
-    fn admit_operation(
-        &mut self,
-        client: ClientId,
-        session: SessionNumber,
-        slot: Slot,
-        number: RequestNumber,
-        payload: Bytes,
-    ) {
-        let executed = self.executor.executed();
-        match self.executor.client_table().look_up(executed, client, session, slot, number, &payload) {
-            Lookup::New => {}
-            Lookup::Answered(reply) => return self.reply(client, reply),
-            Lookup::Unknown => return,
+    fn admit_operation(&mut self, request: RequestId, payload: Bytes) {
+        if !self.is_new(request, &payload) {
+            return;
         }
+        let RequestId { client, session, slot, number } = request;
         let Status::Primary(primary) = &self.status else { unreachable!("asked by status") };
-        match primary.in_flight.latest(client, session, slot) {
-            // K6: it is being prepared; its reply will come.
+        let being_predicted = primary.pre_steps.latest(client, session, slot);
+        match primary.in_flight.latest(client, session, slot).max(being_predicted) {
+            // K6: it is being prepared, or predicted; its reply will come.
             Some(latest) if latest == number => return,
-            Some(latest) if latest > number => {
-                let reason = RefusedReason::StaleRequest;
-                return self.reply(client, ClientReply::Refused { session, slot, number, reason });
-            }
+            Some(latest) if latest > number => return self.refuse(request, RefusedReason::StaleRequest),
             _ => {}
         }
         if !self.has_room_in_log() {
-            let reason = BusyReason::LogFull;
-            return self.reply(client, ClientReply::Busy { slot: Some(slot), number, reason });
+            return self.busy(client, Some((slot, number)), BusyReason::LogFull);
         }
-        if let Err(reason) = self.validate(&payload) {
-            return self.reply(client, ClientReply::Refused { session, slot, number, reason });
+        match self.foresee(&payload) {
+            Ok(Foreseen::Ask) => self.start_pre_step(request, payload),
+            Ok(Foreseen::Value(predicted)) => self.order(request, predicted, payload),
+            Err(reason) => self.refuse(request, reason),
         }
+    }
+
+    /// What the service says of an operation before it is ordered.
+    fn foresee(&mut self, payload: &[u8]) -> Result<Foreseen, RefusedReason> {
+        self.validate(payload)?;
+        let asks_backups = self.executor.up_call(|service, _| service.asks_backups(payload));
+        if self.unless_panicked(asks_backups)? { Ok(Foreseen::Ask) } else { self.predict(payload).map(Foreseen::Value) }
+    }
+
+    /// 4.1 step 2: compares the request with the client-table, and answers it unless it is new.
+    pub(super) fn is_new(&mut self, request: RequestId, payload: &[u8]) -> bool {
+        let RequestId { client, session, slot, number } = request;
+        let executed = self.executor.executed();
+        match self.executor.client_table().look_up(executed, client, session, slot, number, payload) {
+            Lookup::New => return true,
+            Lookup::Answered(reply) => self.reply(client, reply),
+            Lookup::Unknown => {}
+        }
+        false
+    }
+
+    pub(super) fn refuse(&mut self, request: RequestId, reason: RefusedReason) {
+        let RequestId { client, session, slot, number } = request;
+        self.reply(client, ClientReply::Refused { session, slot, number, reason });
+    }
+
+    /// 4.4: "an up-call to obtain a predicted value from the application prior to running the protocol".
+    pub(super) fn predict(&mut self, payload: &[u8]) -> Result<Bytes, RefusedReason> {
         let (wall, seed) = (self.now.wall, self.random.next_u64());
-        let predicted = self.executor.up_call(|service, _| service.predict(&payload, wall, seed));
-        let predicted = match self.unless_panicked(predicted) {
-            Ok(predicted) => predicted,
-            Err(reason) => return self.reply(client, ClientReply::Refused { session, slot, number, reason }),
-        };
+        let predicted = self.executor.up_call(|service, _| service.predict(payload, wall, seed));
+        self.usable(predicted)
+    }
+
+    /// What the service predicts, unless it panicked, or made it longer than a frame has room for.
+    pub(super) fn usable(&mut self, predicted: Result<Bytes, String>) -> Result<Bytes, RefusedReason> {
+        let predicted = self.unless_panicked(predicted)?;
+        if predicted.len() <= PREDICTED_BYTES_MAX {
+            return Ok(predicted);
+        }
+        let bytes = predicted.len();
+        let reason = format!("the service predicts a value of {bytes} bytes, of at most {PREDICTED_BYTES_MAX}");
+        Err(RefusedReason::Invalid(reason))
+    }
+
+    /// Gives the request the next op-number. An earlier one of its slot that is still being predicted is given up: the client no
+    /// longer waits for it, and may not find it behind this one.
+    pub(super) fn order(&mut self, request: RequestId, predicted: Bytes, payload: Bytes) {
+        let RequestId { client, session, slot, number } = request;
+        let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };
+        primary.pre_steps.give_up(client, slot);
         self.append(Request::Operation { client, session, slot, number, predicted, payload });
     }
 
-    fn validate(&mut self, payload: &[u8]) -> Result<(), RefusedReason> {
+    pub(super) fn validate(&mut self, payload: &[u8]) -> Result<(), RefusedReason> {
         let bytes_max = self.cluster_options.operation_bytes_max;
         if payload.len() > bytes_max as usize {
             return Err(RefusedReason::TooLarge(bytes_max));
@@ -177,7 +217,7 @@ impl<S: Service> Replica<S> {
     }
 
     /// A request that makes the service panic before it is ordered is refused, or it would bring down every primary it is sent to.
-    fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
+    pub(super) fn unless_panicked<T>(&mut self, up_call: Result<T, String>) -> Result<T, RefusedReason> {
         up_call.map_err(|message| {
             self.outputs.push_back(Output::Event(Event::ServicePanicked { op: None, message }));
             RefusedReason::Invalid(
@@ -185,6 +225,14 @@ impl<S: Service> Replica<S> {
             )
         })
     }
+}
+
+/// How the non-deterministic part of an operation is found.
+enum Foreseen {
+    /// The backups are asked (4.4).
+    Ask,
+    /// The primary's prediction, empty when there is nothing to predict.
+    Value(Bytes),
 }
 
 /// What a waiting request counts.

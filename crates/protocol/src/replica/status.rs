@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::io::StatusName;
+use super::prediction::PreSteps;
+use super::reach::Reach;
 use super::staged::Staged;
 use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
@@ -48,6 +50,8 @@ pub(super) struct Primary {
     /// Requests waiting for the pipeline, or for `view_start`.
     pub queue: VecDeque<FromClient>,
     pub queue_bytes: usize,
+    /// Requests whose value is being asked of the backups (4.4).
+    pub pre_steps: PreSteps,
     pub heartbeat_at: Time,
     pub heartbeat_sequence: u64,
     /// When a backup last acknowledged something new, or when the first of what is not committed was prepared, if that is later.
@@ -99,6 +103,8 @@ pub(super) struct ViewChange {
     pub timeout_at: Time,
     /// How far the new primary has said it has the log.
     pub pending: Option<OpNumber>,
+    /// Who was heard, and whom they hear.
+    pub reach: Reach,
 }
 
 /// The log of a new view while the new primary completes it (5.3).
@@ -197,7 +203,7 @@ impl Status {
             Self::Primary(primary) => {
                 let retries = primary.peers.iter().filter_map(|peer| peer.retry_at);
                 let retry = if primary.abdicated { None } else { retries.min() };
-                retry.into_iter().chain([primary.heartbeat_at]).min()
+                retry.into_iter().chain(primary.pre_steps.next_deadline()).chain([primary.heartbeat_at]).min()
             }
             Self::Backup(backup) => {
                 let vote_at = backup.suspect_at.max(backup.vote_at);

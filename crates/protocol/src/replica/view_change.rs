@@ -5,6 +5,7 @@
 
 use super::Replica;
 use super::io::Ignored;
+use super::reach::Reach;
 use super::staged::{Staged, check_run};
 use super::status::{Status, ViewChange};
 use crate::message::{Body, DoViewChange, Header, Message, StartView, StartViewChange, StartViewPending};
@@ -25,6 +26,7 @@ impl<S: Service> Replica<S> {
         self.status = Status::ViewChange(ViewChange {
             retry_at: now.after(self.options.view_change_retry),
             timeout_at: now.after(timeout),
+            reach: Reach::beginning(now),
             ..ViewChange::default()
         });
         self.status_changed();
@@ -34,7 +36,8 @@ impl<S: Service> Replica<S> {
 
     /// Tells that a quorum wants this view: whoever hears it joins, so that nobody is left alone in a view change (V7).
     pub(super) fn send_confirmed(&mut self, to: Option<NodeId>) {
-        let body = Body::StartViewChange(StartViewChange { candidate: self.view, votes: Vec::new(), confirmed: true });
+        let votes = self.heard_lately();
+        let body = Body::StartViewChange(StartViewChange { candidate: self.view, votes, confirmed: true });
         match to {
             Some(to) => self.send(to, body),
             None => self.broadcast(body),

@@ -84,7 +84,7 @@ impl<S: Service> Replica<S> {
     /// Votes for the next view, or for a later one that others want already.
     pub(super) fn vote(&mut self) {
         self.expire_votes();
-        self.votes.turn_to(self.next_view_with_a_primary(self.view.max(self.heard_view)));
+        self.votes.turn_to(self.next_candidate());
         self.add_own_vote();
         self.send_votes();
         self.enter_if_elected();
@@ -115,12 +115,16 @@ impl<S: Service> Replica<S> {
 
     /// STARTVIEWCHANGE (4.2 steps 1 and 2).
     pub(super) fn on_start_view_change(&mut self, header: Header, m: StartViewChange) -> Result<(), Ignored> {
+        if m.candidate > self.view && m.confirmed {
+            self.enter_view_change(m.candidate);
+            self.note_reach(header.from, &m.votes);
+            return Ok(());
+        }
+        if m.candidate == self.view && m.confirmed {
+            self.note_reach(header.from, &m.votes);
+        }
         if m.candidate <= self.view {
             return self.answer_laggard(header, m.confirmed);
-        }
-        if m.confirmed {
-            self.enter_view_change(m.candidate);
-            return Ok(());
         }
         if self.status.is_normal() && header.view < self.view {
             // It votes because it missed the view that has started.

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use viewstamped_protocol::codec::{Frame, Hello, Purpose, VERSION};
 use viewstamped_protocol::log::{Entry, Request};
-use viewstamped_protocol::message::{Body, ClientReply, ClientRequest, Header, Prepare, PrepareOk};
+use viewstamped_protocol::message::{
+    Body, ClientReply, ClientRequest, Header, Predict, PredictOk, Prepare, PrepareOk, RequestId,
+};
 use viewstamped_protocol::*;
 
 use crate::{decoded, encoded};
@@ -125,6 +127,59 @@ fn prepare() {
             "07000000",                         // length of the operation
             "70",                               // predicted value
             "7061796c6f6164",                   // operation
+        ],
+    );
+}
+
+const REQUEST_ID: RequestId =
+    RequestId { client: ClientId(0xabcd), session: SessionNumber(8), slot: 4, number: RequestNumber(7) };
+
+#[test]
+fn predict() {
+    let body = Body::Predict(Box::new(Predict { request: REQUEST_ID, payload: Bytes::from_static(b"payload") }));
+    assert_golden(
+        &Frame::Replica(Message { header: HEADER, body }),
+        &[
+            "f6565252",                         // magic
+            "0100",                             // version
+            "1803",                             // kind
+            "2b000000",                         // length of the body
+            "f558f392",                         // checksum
+            "c1000000000000000000000000000000", // cluster
+            "0e00000000000000",                 // epoch
+            "0300000000000000",                 // view
+            "0200000000000000",                 // node
+            "0500000000000000",                 // incarnation
+            "cdab0000000000000000000000000000", // client
+            "0800000000000000",                 // session
+            "0700000000000000",                 // request-number
+            "04000000",                         // slot
+            "7061796c6f6164",                   // operation
+        ],
+    );
+}
+
+#[test]
+fn predict_ok() {
+    let body = Body::PredictOk(Box::new(PredictOk { request: REQUEST_ID, value: Bytes::from_static(b"p") }));
+    assert_golden(
+        &Frame::Replica(Message { header: HEADER, body }),
+        &[
+            "f6565252",                         // magic
+            "0100",                             // version
+            "1903",                             // kind
+            "25000000",                         // length of the body
+            "dd4dfc39",                         // checksum
+            "c1000000000000000000000000000000", // cluster
+            "0e00000000000000",                 // epoch
+            "0300000000000000",                 // view
+            "0200000000000000",                 // node
+            "0500000000000000",                 // incarnation
+            "cdab0000000000000000000000000000", // client
+            "0800000000000000",                 // session
+            "0700000000000000",                 // request-number
+            "04000000",                         // slot
+            "70",                               // value
         ],
     );
 }

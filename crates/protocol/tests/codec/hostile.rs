@@ -42,7 +42,8 @@ fn ends_in_a_payload(frame: &Frame) -> bool {
         Frame::FromClient(message) => matches!(message.body, ClientRequest::Operation { .. }),
         Frame::ToClient(message) => matches!(message.body, ClientReply::Reply { .. }),
         Frame::Status(_) => true,
-        Frame::Replica(_) | Frame::Hello(_) | Frame::StatusRequest => false,
+        Frame::Replica(message) => matches!(message.body, Body::Predict(_) | Body::PredictOk(_)),
+        Frame::Hello(_) | Frame::StatusRequest => false,
     }
 }
 
@@ -243,6 +244,12 @@ fn nobody_can_make_a_counter_overflow() {
     let found = NUMBER_MAX + 1;
     let error = tampered(&frame, 0, &found.to_le_bytes());
     assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREPAREOK", field: "op-number", found });
+    let request = RequestId { client: ClientId(1), session: SessionNumber(1), slot: 0, number: RequestNumber(1) };
+    let frame = message(Body::PredictOk(Box::new(PredictOk { request, value: Bytes::new() })));
+    for (field, at) in [("session", 16), ("request-number", 24)] {
+        let error = tampered(&frame, at, &found.to_le_bytes());
+        assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREDICTOK", field, found });
+    }
     let frame = prepare(vec![entry(ChainHash(5), 1)]);
     let error = tampered(&frame, 8, &NUMBER_MAX.to_le_bytes());
     let field = "op-number of the last entry";

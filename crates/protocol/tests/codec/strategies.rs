@@ -173,6 +173,15 @@ fn view_change_body() -> impl Strategy<Value = Body> {
     ]
 }
 
+fn request_id() -> impl Strategy<Value = RequestId> {
+    (client(), session(), any::<u32>(), request_number()).prop_map(|(client, session, slot, number)| RequestId {
+        client,
+        session,
+        slot,
+        number,
+    })
+}
+
 fn normal_body() -> impl Strategy<Value = Body> {
     let content = prop_oneof![
         run(0).prop_map(|run| StateContent::Entries { after: run.after, previous: run.previous, entries: run.entries }),
@@ -200,6 +209,8 @@ fn normal_body() -> impl Strategy<Value = Body> {
             op,
             commit
         }))),
+        (request_id(), bytes()).prop_map(|(request, payload)| Body::Predict(Box::new(Predict { request, payload }))),
+        (request_id(), bytes()).prop_map(|(request, value)| Body::PredictOk(Box::new(PredictOk { request, value }))),
     ]
 }
 
@@ -221,7 +232,8 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         (nonce(), incarnation(), founders()).prop_map(|(nonce, incarnation, founders)| {
             Body::KnownIncarnation(KnownIncarnation { nonce, incarnation, founders })
         }),
-        (incarnation(), nonce()).prop_map(|(known, nonce)| Body::StaleIncarnation(StaleIncarnation { known, nonce })),
+        (node(), incarnation(), nonce())
+            .prop_map(|(node, known, nonce)| { Body::StaleIncarnation(StaleIncarnation { node, known, nonce }) }),
         (any::<u128>(), founders())
             .prop_map(|(instance, heard)| Body::Bootstrap(Bootstrap { instance: InstanceId(instance), heard })),
         founders().prop_map(|founders| Body::Founded(Founded { founders })),

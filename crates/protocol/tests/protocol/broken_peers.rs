@@ -33,6 +33,8 @@ fn messages(n: u64) -> Vec<Body> {
         crash_vector: crash_vector.clone(),
     };
     let votes = vec![Vote { node: NodeId(1), incarnation }, Vote { node: NodeId(2), incarnation }];
+    let request =
+        RequestId { client: ClientId(42), session: SessionNumber(n), slot: u32::MAX, number: RequestNumber(n) };
     let content = StateContent::Entries { after: op, previous, entries: entries.clone() };
     let primary = Some(PrimaryState { op, commit: op, head, base });
     vec![
@@ -67,11 +69,13 @@ fn messages(n: u64) -> Vec<Body> {
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
         Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),
         Body::KnownIncarnation(KnownIncarnation { nonce: Nonce(0), incarnation, founders: Vec::new() }),
-        Body::StaleIncarnation(StaleIncarnation { known: incarnation, nonce: Nonce(1) }),
+        Body::StaleIncarnation(StaleIncarnation { node: NodeId(0), known: incarnation, nonce: Nonce(1) }),
         Body::Bootstrap(Bootstrap { instance: InstanceId(0), heard: Vec::new() }),
         Body::Founded(Founded { founders: Vec::new() }),
         Body::GetConfiguration,
         Body::ViewHint,
+        Body::Predict(Box::new(Predict { request, payload: "draw".into() })),
+        Body::PredictOk(Box::new(PredictOk { request, value: "r1.1".into() })),
     ]
 }
 

@@ -165,7 +165,7 @@ fn a_replica_that_has_to_recover_once_more_forgets_everything() {
          r2 has executed A",
     );
     let header = script.group.header(1);
-    let stale = message::StaleIncarnation { known: Incarnation(7), nonce: Nonce(0) };
+    let stale = message::StaleIncarnation { node: NodeId(2), known: Incarnation(7), nonce: Nonce(0) };
     script.group.input(2, Input::Message(Message { header, body: message::Body::StaleIncarnation(stale) }));
     script.play(
         "r2 is recovering v0 n0 k0 x0

@@ -13,6 +13,7 @@ mod model_traces;
 mod normal_operation;
 mod paper;
 mod partitions;
+mod prediction;
 mod recovery;
 mod schedules;
 mod sessions;

@@ -42,7 +42,7 @@ fn trace_a_a_crash_does_not_bring_an_old_promise_back_to_life() {
         // r2 suspects, too, and promises view 1 its log; the promise is late. r2 crashes, and recovers in view 0.
         r2          times out
         r2          is view-change v1
-        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed   late (m1)
+        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[r2] confirmed   late (m1)
         r2->r1      DOVIEWCHANGE v1 n1                                   late (m2)
         everything  is lost
         r2          crashes
@@ -96,7 +96,7 @@ fn trace_b_hearing_of_a_later_view_forgets_nothing() {
         everything  is lost
         r2          times out
         r2->r0      STARTVIEWCHANGE v0 candidate=v2 votes=[r2]
-        r0->r2      STARTVIEWCHANGE v2 candidate=v2 votes=[] confirmed
+        r0->r2      STARTVIEWCHANGE v2 candidate=v2 votes=[r0] confirmed
         r0->r2      DOVIEWCHANGE v2 n2
         r2          is normal v2 n2
         r2          holds A@v0

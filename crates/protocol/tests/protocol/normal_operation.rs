@@ -1,22 +1,11 @@
 //! Normal operation, sentence by sentence (4.1, 6.2; docs/deviations.md, N).
 
-use crate::common::{CLIENT, CLUSTER, Group, ms, prepare_to};
+use crate::common::{CLIENT, CLUSTER, Group, ms, prepare_to, quiet, quiet_with};
 use bytes::Bytes;
 use viewstamped_protocol::message::{
     Body, BusyReason, ClientReply, ClientRequest, CommitAck, NotServingReason, PrepareOk,
 };
 use viewstamped_protocol::*;
-
-fn quiet(size: u64) -> (Group, SessionNumber) {
-    quiet_with(size, Options::default())
-}
-
-fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
-    let (mut group, session) = Group::serving_with(size, options);
-    group.run_for(ms(100));
-    group.replies.clear();
-    (group, session)
-}
 
 fn replies(group: &Group) -> Vec<&ClientReply> {
     group.replies.iter().map(|reply| &reply.body).collect()

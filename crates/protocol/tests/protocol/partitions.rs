@@ -23,6 +23,20 @@ fn a_star_elects_its_hub() {
     assert_eq!(group.journal(1), "ab");
 }
 
+/// V9: the first view change cannot know who has links with a quorum. During it all say whom they hear, so the second goes to the
+/// hub, whatever views lie between. It used to take a timeout for each of them, and each twice as long as the one before.
+#[test]
+fn the_view_after_one_that_failed_is_the_hubs() {
+    for hub in 1..5 {
+        let (mut group, _) = Group::serving(5);
+        let links: Vec<(u64, u64)> = (0..5).filter(|id| *id != hub).map(|id| (hub, id)).collect();
+        group.connect_only(&links);
+        group.run_for(ms(1_000));
+        assert_eq!((group.primary(), group.status(hub)), (hub, StatusName::Normal), "within 1 s, hub {hub}");
+        assert_eq!(group.view(hub), hub, "in its first turn");
+    }
+}
+
 /// V9, quorum loss: the old primary r0 is linked to r1 alone, and so are the others. r1 hears the primary and suspects nobody,
 /// but only r1 can collect the votes of the rest.
 #[test]

@@ -1,16 +1,9 @@
 //! Recovery, sentence by sentence (4.3, 8.2; docs/deviations.md, C). Traces A to F are in model_traces.rs.
 
-use crate::common::{Group, ms};
+use crate::common::{Group, ms, quiet};
 use crate::script::Script;
 use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk, StateContent};
 use viewstamped_protocol::*;
-
-fn quiet(size: u64) -> (Group, SessionNumber) {
-    let (mut group, session) = Group::serving(size);
-    group.run_for(ms(100));
-    group.replies.clear();
-    (group, session)
-}
 
 /// 4.3: "While a replica's status is recovering it does not participate in either the request processing protocol or the view
 /// change protocol." V15: one that joined a view change would promise a log it does not have.
@@ -360,4 +353,21 @@ fn an_answer_that_a_crash_made_void_still_tells_of_a_later_view() {
          everything arrives
          r4 is normal v1",
     );
+}
+
+/// r2 came back from a crash, and a message of its former life reached r0, which said so: STALEINCARNATION. It went astray and
+/// reached r1, which took the number for one of its own, higher than the one it had, and forgot everything.
+#[test]
+fn the_news_of_another_ones_incarnation_is_nobodys_reason_to_forget() {
+    let (mut group, session) = Group::serving(3);
+    group.execute(0, session, 1, "a");
+    let old = group.header(2);
+    group.crash(2);
+    group.restart(2);
+    group.run_for(ms(1_000));
+    assert!(group.all_normal());
+    group.input(0, Input::Message(Message { header: old, body: Body::ViewHint }));
+    let astray = group.take(0, 2, "STALEINCARNATION");
+    group.input(1, Input::Message(astray));
+    assert_eq!(group.status(1), StatusName::Normal, "r1 has nothing to do with it");
 }

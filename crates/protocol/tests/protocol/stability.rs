@@ -2,7 +2,7 @@
 //! does not is replaced, however it fails (V8, L-COMMIT).
 
 use crate::common::{Group, ms};
-use viewstamped_protocol::message::Body;
+use viewstamped_protocol::message::{Body, ClientReply, NotServingReason};
 use viewstamped_protocol::*;
 
 /// V7. r2 can send but does not hear the primary: it wants view changes for ever and drags nobody along.
@@ -53,6 +53,29 @@ fn a_primary_that_hears_nobody_is_replaced_even_while_requests_keep_coming() {
         group.heal();
         group.run_for(ms(2_000));
         assert!(group.all_normal());
+    }
+}
+
+/// V8: r0 is cut off from the others, but not from the clients. They filled its queue, heard BUSY and waited for it, for as long as
+/// it was cut off: BUSY means to try again at the same replica. So they never heard of the primary of view 1.
+#[test]
+fn a_primary_that_hears_nobody_sends_its_clients_away() {
+    let full_queue = Options { pipeline_ops_max: 1, queue_bytes_max: 1, ..Options::default() };
+    let full_log = Options { log_bytes_max: 300, ..Options::default() };
+    let no_pre_steps = Options { pre_steps_max: 0, ..Options::default() };
+    for options in [full_queue, full_log, no_pre_steps] {
+        let (mut group, session) = Group::serving_with(3, options);
+        group.isolate(0);
+        group.submit_in(0, session, 0, 1, "x");
+        group.submit_in(0, session, 1, 1, "draw");
+        assert!(
+            matches!(group.replies.last().map(|reply| &reply.body), Some(ClientReply::Busy { .. })),
+            "it serves still"
+        );
+        group.run_for(ms(1_000));
+        group.submit_in(0, session, 1, 1, "draw");
+        let reason = NotServingReason::ViewChange;
+        assert_eq!(group.replies.last().map(|reply| &reply.body), Some(&ClientReply::NotServing { reason }));
     }
 }
 

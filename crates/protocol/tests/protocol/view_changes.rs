@@ -1,22 +1,14 @@
 //! View changes, message by message (4.2, 5.3; docs/deviations.md, V). Views 0, 1, 2 are led by r0, r1, r2, and so on.
 
-use crate::common::{Group, ms};
+use crate::common::{Group, ms, quiet, quiet_with};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::*;
-
-/// A group with nothing under way, whose members all have executed the REGISTER, op 1.
-fn quiet(size: u64, options: Options) -> (Group, SessionNumber) {
-    let (mut group, session) = Group::serving_with(size, options);
-    group.run_for(ms(100));
-    group.replies.clear();
-    (group, session)
-}
 
 /// 4.2 step 5: "They send a PREPAREOK message to the primary if there are any non-committed operations in the log".
 /// N4: what was acknowledged in an earlier view is acknowledged again, and counts only then.
 #[test]
 fn an_inherited_operation_commits_when_it_is_acknowledged_in_the_new_view() {
-    let (mut group, session) = quiet(3, Options::default());
+    let (mut group, session) = quiet(3);
     group.submit(0, session, 1, "a");
     group.deliver(0, 1, "PREPARE");
     group.deliver(0, 2, "PREPARE");
@@ -56,7 +48,7 @@ fn every_message_of_a_view_change_may_be_lost_at_first() {
 /// What the old view prepared beyond the new log is gone: a replica that heard of it is not behind for ever.
 #[test]
 fn nothing_of_a_lost_tail_is_missed() {
-    let (mut group, session) = quiet(3, Options::default());
+    let (mut group, session) = quiet(3);
     for slot in 0..5 {
         group.submit_in(0, session, slot, 1, "x");
     }
@@ -76,7 +68,7 @@ fn nothing_of_a_lost_tail_is_missed() {
 #[test]
 fn a_new_primary_is_not_given_up_while_its_log_arrives() {
     let options = Options { transfer_bytes_max: 0, do_view_change_bytes_max: 0, ..Options::default() };
-    let (mut group, session) = quiet(3, options);
+    let (mut group, session) = quiet_with(3, options);
     group.isolate(1);
     for number in 1..=50 {
         group.execute(0, session, number, "x");
@@ -94,7 +86,7 @@ fn a_new_primary_is_not_given_up_while_its_log_arrives() {
 /// A group without r0, its primary until now, in which r1 is next and lacks 50 operations; each answer takes 40 ms and brings one.
 fn with_a_lagging_new_primary(size: u64, forfeit_ops: u64) -> Group {
     let options = Options { transfer_bytes_max: 0, do_view_change_bytes_max: 0, forfeit_ops, ..Options::default() };
-    let (mut group, session) = quiet(size, options);
+    let (mut group, session) = quiet_with(size, options);
     group.isolate(1);
     for number in 1..=50 {
         group.execute(0, session, number, "x");

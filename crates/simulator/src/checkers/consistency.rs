@@ -59,7 +59,7 @@ impl Consistency {
 
     /// Checks a primary that has just become normal: together with its own log, what it had received was enough.
     pub(crate) fn check(&mut self, place: usize, before: Option<&Seen>, now: &Seen, probe: &Probe<'_>) -> Checked {
-        if self.configuration.primary(now.view) != now.id || now.view == ViewNumber::ZERO {
+        if !now.leads || now.view == ViewNumber::ZERO {
             return Ok(());
         }
         if self.own[place].0 != now.view {

@@ -57,6 +57,7 @@ fn check_effect(id: NodeId, op: OpNumber, effect: Option<UpCall>, ghost: &mut Gh
         return Ok(());
     }
     let what = match (known, effect) {
+        (Some(known), Some(call)) if known.predicted != call.predicted => "saw another predicted value",
         (Some(known), Some(call)) if known.reply != call.reply => "answered differently",
         (Some(known), Some(call)) if known.root != call.root => "left another state behind",
         (Some(_), Some(_)) => "saw another client or another clock",

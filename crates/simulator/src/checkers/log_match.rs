@@ -1,9 +1,12 @@
 //! I-LOGMATCH: one viewstamp, one prefix. A view gives an op-number to one entry only, on top of one log only.
 
+use std::collections::BTreeMap;
+
 use viewstamped_protocol::log::Log;
+use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{ChainHash, NodeId, OpNumber, ViewNumber};
 
-use crate::checkers::{Checked, hold};
+use crate::checkers::{Checked, Ghost, hold};
 
 const NAME: &str = "I-LOGMATCH";
 
@@ -12,6 +15,23 @@ const NAME: &str = "I-LOGMATCH";
 pub(crate) struct LogMatch {
     /// By op-number: the view that assigned it, and the chain hash up to the entry.
     entries: Vec<Vec<(ViewNumber, ChainHash)>>,
+    /// The log of each view, as far as any replica that was normal in it had it.
+    views: BTreeMap<ViewNumber, ViewLog>,
+}
+
+/// The log of a view.
+#[derive(Debug, Default)]
+struct ViewLog {
+    /// Up to here the log was decided before the view began, and is the same everywhere.
+    floor: OpNumber,
+    /// The chain hashes above the floor.
+    above: Vec<ChainHash>,
+}
+
+impl ViewLog {
+    fn place(&self, op: OpNumber) -> usize {
+        usize::try_from(op.0 - self.floor.0 - 1).expect("fits memory")
+    }
 }
 
 impl LogMatch {
@@ -37,6 +57,28 @@ impl LogMatch {
             hold!(NAME, entry.op() == op, "{id} holds the entry of {} at {op}", entry.op());
             check_order(id, log, op)?;
             op = op.previous();
+        }
+        Ok(())
+    }
+}
+
+impl LogMatch {
+    /// All logs of one view are prefixes of one another: answers to GETSTATE and acknowledgements rely on it.
+    pub(crate) fn check_view(&mut self, probe: &Probe<'_>, ghost: &Ghost) -> Checked {
+        let (view, op) = (probe.log_view, probe.log.op());
+        let known =
+            self.views.entry(view).or_insert_with(|| ViewLog { floor: ghost.decided_before(view), above: Vec::new() });
+        let top = OpNumber(known.floor.0 + known.above.len() as u64);
+        let shared = op.min(top);
+        let same = shared <= known.floor || probe.log.matches(shared, known.above[known.place(shared)]);
+        hold!(
+            NAME,
+            same,
+            "the logs of {view} are not prefixes of one another: that of {} differs up to {shared}",
+            probe.id
+        );
+        for higher in top.next().0..=op.0 {
+            known.above.push(probe.log.hash_at(OpNumber(higher)).expect("nothing is cut off a log"));
         }
         Ok(())
     }

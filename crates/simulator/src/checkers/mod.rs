@@ -13,13 +13,14 @@ pub(crate) mod prefix;
 pub(crate) mod primary;
 pub(crate) mod promise;
 pub(crate) mod quorum;
+pub(crate) mod recover;
 pub(crate) mod replies;
 pub(crate) mod view_order;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use viewstamped_protocol::message::{Body, ToClient};
+use viewstamped_protocol::message::{Body, Header, ToClient};
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
     ChainHash, Configuration, Incarnation, Message, NodeId, OpNumber, Options, StatusName, ViewNumber,
@@ -77,10 +78,13 @@ pub(crate) struct Seen {
     pub(crate) head: ChainHash,
     pub(crate) commit: OpNumber,
     pub(crate) executed: OpNumber,
+    /// Whether it is the one to lead its view.
+    pub(crate) leads: bool,
 }
 
 impl Seen {
-    pub(crate) fn of(boot: u32, probe: &Probe<'_>) -> Self {
+    pub(crate) fn of(boot: u32, probe: &Probe<'_>, before: Option<&Self>, configuration: &Configuration) -> Self {
+        let known = before.filter(|before| before.view == probe.view).map(|before| before.leads);
         Self {
             boot,
             id: probe.id,
@@ -92,6 +96,7 @@ impl Seen {
             head: probe.log.head_hash(),
             commit: probe.commit,
             executed: probe.executed,
+            leads: known.unwrap_or_else(|| configuration.primary(probe.view) == probe.id),
         }
     }
 
@@ -120,6 +125,7 @@ pub(crate) struct Checkers {
     primary: primary::Primary,
     promise: promise::Promise,
     quorum: quorum::Quorum,
+    recover: recover::Recover,
 }
 
 impl Checkers {
@@ -138,6 +144,7 @@ impl Checkers {
             primary: primary::Primary::default(),
             promise: promise::Promise::new(members),
             quorum: quorum::Quorum::new(configuration.clone()),
+            recover: recover::Recover::new(members),
         }
     }
 
@@ -154,22 +161,27 @@ impl Checkers {
     /// Checks everything about the replica at `place` after a step; `calls` are the up-calls it made.
     pub(crate) fn stepped(&mut self, place: usize, boot: u32, replicas: &dyn Replicas, calls: &[UpCall]) -> Checked {
         let probe = replicas.probe(place).expect("a replica that stepped is up");
-        let now = Seen::of(boot, &probe);
         let before = self.seen[place];
+        let now = Seen::of(boot, &probe, before.as_ref(), &self.configuration);
         if before == Some(now) && calls.is_empty() {
             return Ok(());
         }
         let committed_before = self.ghost.head();
         view_order::check(before.as_ref(), &now)?;
-        self.primary.check(&self.configuration, &probe)?;
+        self.primary.check(&now)?;
         if before.is_none_or(|before| before.head != now.head) {
             self.log_match.check(probe.id, probe.log)?;
         }
+        if now.status == StatusName::Normal {
+            self.log_match.check_view(&probe, &self.ghost)?;
+        }
+        self.promise.check_frozen(place, &now)?;
         self.limits.check(place, &probe)?;
         self.consistency.check(place, before.as_ref(), &now, &probe)?;
-        prefix::check(&self.configuration, &mut self.ghost, &probe)?;
+        prefix::check(&now, &mut self.ghost, &probe)?;
         self.quorum.check(&self.ghost, committed_before, place, &probe)?;
         self.execution.check(place, before.as_ref(), &now, calls, &mut self.ghost)?;
+        self.recover.check(place, before.as_ref(), &now, &probe, &self.ghost)?;
         self.seen[place] = Some(now);
         self.durability.stepped(place, &now, committed_before, replicas, &self.ghost)
     }
@@ -191,11 +203,8 @@ impl Checkers {
     /// Checks a message the replica at `place` sends to peers.
     pub(crate) fn sent(&mut self, place: usize, message: &Message, replicas: &dyn Replicas) -> Checked {
         match &message.body {
-            Body::PrepareOk(ok) => {
-                self.promise.acknowledged(place, &message.header)?;
-                self.quorum.acknowledged(place, message.header.view, ok.op);
-            }
-            Body::CommitAck(ack) => self.quorum.acknowledged(place, message.header.view, ack.op),
+            Body::PrepareOk(ok) => self.acknowledged(place, &message.header, (ok.op, ok.head), replicas)?,
+            Body::CommitAck(ack) => self.acknowledged(place, &message.header, (ack.op, ack.head), replicas)?,
             Body::Prepare(_) | Body::Commit(_) | Body::StartView(_) => {
                 primary::check_sender(&self.configuration, &message.header)?;
                 self.limits.check_message(place, message)?;
@@ -210,6 +219,24 @@ impl Checkers {
             Body::NewState(_) | Body::LogChunk(_) => self.limits.check_message(place, message)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Checks and notes an acknowledgement when it is sent: of everything up to an op-number, with this hash.
+    fn acknowledged(
+        &mut self,
+        place: usize,
+        header: &Header,
+        (op, head): (OpNumber, ChainHash),
+        replicas: &dyn Replicas,
+    ) -> Checked {
+        let probe = replicas.probe(place).expect("a sender is up");
+        // Handed over to the network later than it was written: the log may be one of a later view by now.
+        let holds = probe.log_view != header.view || probe.log.matches(op, head);
+        hold!("I-QUORUM", holds, "{} acknowledges {op} in {}, which is not in its log", header.from, header.view);
+        self.promise.acknowledged(place, header)?;
+        self.quorum.acknowledged(place, header.view, op);
+        self.recover.acknowledged(place, header.view, op);
         Ok(())
     }
 

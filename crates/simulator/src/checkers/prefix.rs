@@ -1,14 +1,14 @@
 //! I-PREFIX: what any two replicas have committed or executed is the same, up to the shorter of the two.
 
 use viewstamped_protocol::replica::Probe;
-use viewstamped_protocol::{Configuration, OpNumber, StatusName};
+use viewstamped_protocol::{OpNumber, StatusName};
 
-use crate::checkers::{Checked, Ghost, hold};
+use crate::checkers::{Checked, Ghost, Seen, hold};
 
 const NAME: &str = "I-PREFIX";
 
 /// Lets a normal primary decide, and compares the replica's commit-number and executions with everything decided.
-pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Probe<'_>) -> Checked {
+pub(crate) fn check(now: &Seen, ghost: &mut Ghost, probe: &Probe<'_>) -> Checked {
     let id = probe.id;
     if probe.status == StatusName::Normal {
         hold!(
@@ -18,7 +18,7 @@ pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Pr
             probe.commit,
             probe.log.op()
         );
-        if configuration.primary(probe.view) == id {
+        if now.leads {
             for op in ghost.head().next().0..=probe.commit.0 {
                 let entry = probe.log.entry(OpNumber(op)).expect("at most the op-number");
                 ghost.decide(entry, probe.view);
@@ -31,6 +31,14 @@ pub(crate) fn check(configuration: &Configuration, ghost: &mut Ghost, probe: &Pr
         "{id} takes {} for committed, but only {} was decided",
         probe.commit,
         ghost.head()
+    );
+    hold!(
+        "I-ORDER",
+        probe.log.base() <= probe.executed,
+        "{} keeps its log from {} on only, and has executed no further than {}",
+        id,
+        probe.log.base(),
+        probe.executed
     );
     hold!(
         NAME,

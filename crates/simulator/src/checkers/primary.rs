@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use viewstamped_protocol::message::Header;
-use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{Configuration, Incarnation, NodeId, StatusName, ViewNumber};
 
-use crate::checkers::{Checked, hold};
+use crate::checkers::{Checked, Seen, hold};
 
 const NAME: &str = "I-PRIMARY";
 
@@ -19,11 +18,11 @@ pub(crate) struct Primary {
 
 impl Primary {
     /// Notes a normal primary and compares it with earlier ones of its view.
-    pub(crate) fn check(&mut self, configuration: &Configuration, probe: &Probe<'_>) -> Checked {
-        if probe.status != StatusName::Normal || configuration.primary(probe.view) != probe.id {
+    pub(crate) fn check(&mut self, now: &Seen) -> Checked {
+        if now.status != StatusName::Normal || !now.leads {
             return Ok(());
         }
-        self.claimed(probe.view, probe.id, probe.incarnation)
+        self.claimed(now.view, now.id, now.incarnation)
     }
 
     /// Notes that this incarnation of a node is, or was, the primary of a view, and compares it with earlier ones.

@@ -3,7 +3,7 @@
 use viewstamped_protocol::message::{DoViewChange, Header};
 use viewstamped_protocol::{ChainHash, Incarnation, OpNumber, ViewNumber};
 
-use crate::checkers::{Checked, hold};
+use crate::checkers::{Checked, Seen, hold};
 
 const NAME: &str = "I-PROMISE";
 
@@ -51,7 +51,25 @@ impl Promise {
         Ok(())
     }
 
-    /// Checks a PREPAREOK when it is sent.
+    /// After a promise the log stays what was promised until a view has started (V11).
+    pub(crate) fn check_frozen(&self, place: usize, now: &Seen) -> Checked {
+        let Some(promised) = self.latest[place] else { return Ok(()) };
+        if (promised.incarnation, promised.view, promised.log_view) != (now.incarnation, now.view, now.log_view) {
+            return Ok(());
+        }
+        hold!(
+            NAME,
+            (promised.op, promised.head) == (now.op, now.head),
+            "{} promised {} for {} and changed its log to {} before any view started",
+            now.id,
+            promised.op,
+            now.view,
+            now.op
+        );
+        Ok(())
+    }
+
+    /// Checks an acknowledgement when it is sent.
     pub(crate) fn acknowledged(&self, place: usize, header: &Header) -> Checked {
         let promised = self.latest[place].filter(|promised| promised.incarnation == header.incarnation);
         let kept = promised.is_none_or(|promised| promised.view <= header.view);

@@ -2,7 +2,7 @@
 
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::replica::Probe;
-use viewstamped_protocol::{Configuration, NodeId, OpNumber};
+use viewstamped_protocol::{Configuration, NodeId, OpNumber, StatusName};
 
 use crate::checkers::durability::Durability;
 use crate::checkers::execution::Execution;
@@ -10,6 +10,7 @@ use crate::checkers::log_match::LogMatch;
 use crate::checkers::primary::Primary;
 use crate::checkers::promise::Promise;
 use crate::checkers::quorum::Quorum;
+use crate::checkers::recover::Recover;
 use crate::checkers::{Checked, Ghost, Replicas, Violation, prefix, replies};
 use crate::message_kind::Kind;
 use crate::search::steps::{Local, LocalId, Step, StepId, Steps};
@@ -73,7 +74,7 @@ impl Judge {
         }
         let mut next = self.ghosts[ghost as usize].clone();
         let (before, after) = (steps.local(before), steps.local(step.next));
-        prefix::check(&self.configuration, &mut next, &after.probe())?;
+        prefix::check(&after.seen, &mut next, &after.probe())?;
         let mut execution = Execution::new(self.configuration.len());
         execution.resume(after.place, before.executed());
         execution.check(after.place, Some(&before.seen), &after.seen, &step.calls, &mut next)?;
@@ -104,6 +105,9 @@ impl Judge {
         if step.sent.iter().any(|letter| is_word(steps.letters.get(*letter).kind)) {
             check_promises(steps, place, step, world)?;
         }
+        if steps.local(before.locals[place]).seen.status == StatusName::Recovering {
+            self.check_recovery(steps, before, place, world)?;
+        }
         if after.is_primary && after.seen.view.0 > 0 {
             check_primary(steps, after, world)?;
         }
@@ -122,6 +126,18 @@ impl Judge {
         let decided_before = self.ghost(before.ghost).head();
         let probe = steps.local(world.locals[place]).probe();
         self.quorum.check(&self.ghosts[world.ghost as usize], decided_before, place, &probe)
+    }
+
+    /// I-RECOVER, as far as the acknowledgements are under way.
+    fn check_recovery(&self, steps: &Steps, before: &World, place: usize, world: &World) -> Checked {
+        let mut recover = Recover::new(world.locals.len());
+        for letter in world.letters.iter().map(|letter| steps.letters.get(*letter)) {
+            if letter.kind == Kind::PrepareOk {
+                recover.acknowledged(letter.from, letter.view, letter.op);
+            }
+        }
+        let (was, is) = (steps.local(before.locals[place]), steps.local(world.locals[place]));
+        recover.check(place, Some(&was.seen), &is.seen, &is.probe(), self.ghost(world.ghost))
     }
 
     /// I-LOGMATCH, among the logs that there are.

@@ -174,7 +174,7 @@ impl Steps {
             seed: seed(place, boots),
         };
         let replica = Replica::new(setup, Observed::new(Map, calls.clone()), MOMENT);
-        let seen = Seen::of(boots, &replica.probe());
+        let seen = Seen::of(boots, &replica.probe(), None, &self.configuration);
         Local {
             replica,
             calls,
@@ -203,9 +203,8 @@ impl Steps {
             return id;
         }
         let probe = local.replica.probe();
-        local.seen = Seen::of(local.boots, &probe);
-        local.is_primary =
-            local.seen.status == StatusName::Normal && self.configuration.primary(probe.view) == probe.id;
+        local.seen = Seen::of(local.boots, &probe, None, &self.configuration);
+        local.is_primary = local.seen.status == StatusName::Normal && local.seen.leads;
         local.is_gathering = local.replica.gathered() > 0;
         let held = probe.do_view_changes.iter().map(|message| message.header);
         local.held = held.map(|header| (self.place(header.from), header.incarnation)).collect();

@@ -143,6 +143,7 @@ fn ignored_name(reason: Ignored) -> &'static str {
         Ignored::OtherLog => "other-log",
         Ignored::DropsCommitted => "drops-committed",
         Ignored::NoRoom => "no-room",
+        Ignored::NotPredicted => "not-predicted",
     }
 }
 
@@ -163,6 +164,7 @@ pub(crate) fn ignored(reason: Ignored) -> &'static str {
         | Ignored::Duplicate
         | Ignored::Unasked
         | Ignored::OtherLog
-        | Ignored::NoRoom => "they do not fit the state of this replica",
+        | Ignored::NoRoom
+        | Ignored::NotPredicted => "they do not fit the state of this replica",
     }
 }

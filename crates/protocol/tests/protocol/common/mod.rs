@@ -14,13 +14,29 @@ pub const CLUSTER: ClusterId = ClusterId(7);
 pub const CLIENT: ClientId = ClientId(42);
 
 /// Appends every operation to one value, so that order and repetition show.
-#[derive(Clone, Debug, Default)]
-pub struct Journal;
+///
+/// `guess` has a value predicted by the primary, `draw` one to which f + 1 replicas contribute; it stands behind the operation.
+/// Predictions say who made them, and as which of its own: `r0.1`.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    id: u64,
+    predictions: u64,
+}
+
+impl Journal {
+    /// The journal of this replica.
+    pub fn new(id: u64) -> Self {
+        Self { id, predictions: 0 }
+    }
+}
 
 impl Service for Journal {
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
         let mut text = state.get(b"journal").unwrap_or_default().to_vec();
         text.extend_from_slice(operation.payload);
+        if !operation.predicted.is_empty() {
+            text.extend_from_slice(&[b"(", &operation.predicted[..], b")"].concat());
+        }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
         assert_ne!(*operation.payload, "poison", "the service has a bug");
@@ -32,9 +48,27 @@ impl Service for Journal {
         if payload == b"bad" { Err("bad".into()) } else { Ok(()) }
     }
 
-    fn predict(&mut self, payload: &[u8], _: Timestamp, _: u64) -> Bytes {
+    fn predict(&mut self, payload: &[u8], _wall: Timestamp, _seed: u64) -> Bytes {
         assert_ne!(payload, b"unpredictable", "the service has a bug");
-        Bytes::new()
+        if !payload.starts_with(b"guess") && !payload.starts_with(b"draw") {
+            return Bytes::new();
+        }
+        self.predictions += 1;
+        let length = match payload {
+            payload if payload.ends_with(b" half too long") => 10_000,
+            payload if payload.ends_with(b" too long") => PREDICTED_BYTES_MAX + 1,
+            _ => 0,
+        };
+        format!("{:<length$}", format!("r{}.{}", self.id, self.predictions)).into()
+    }
+
+    fn asks_backups(&self, payload: &[u8]) -> bool {
+        payload.starts_with(b"draw")
+    }
+
+    fn combine(&self, _payload: &[u8], contributions: Contributions<'_>) -> Bytes {
+        let missing = if contributions.is_complete() { &b""[..] } else { b"..." };
+        [&contributions.values.join(&b'+'), missing].concat().into()
     }
 }
 
@@ -129,7 +163,7 @@ impl Group {
             identity,
             seed: self.seed,
         };
-        self.replicas.insert(NodeId(id), Replica::new(setup, Journal, self.now));
+        self.replicas.insert(NodeId(id), Replica::new(setup, Journal::new(id), self.now));
         self.drain(NodeId(id));
     }
 
@@ -370,6 +404,19 @@ impl Group {
         let journal = self.replica(id).state().get(b"journal").unwrap_or_default();
         String::from_utf8(journal.to_vec()).unwrap()
     }
+}
+
+/// A group with nothing under way, whose members all have executed the REGISTER, op 1.
+pub fn quiet(size: u64) -> (Group, SessionNumber) {
+    quiet_with(size, Options::default())
+}
+
+/// The same with other options.
+pub fn quiet_with(size: u64, options: Options) -> (Group, SessionNumber) {
+    let (mut group, session) = Group::serving_with(size, options);
+    group.run_for(ms(100));
+    group.replies.clear();
+    (group, session)
 }
 
 /// The PREPARE among the messages under way to `to`.

@@ -151,8 +151,8 @@ fn a_replica_that_knows_of_a_quorum_of_votes_enters_the_view_change_and_tells_al
          everything is lost
          r2 times out
          r2 is view-change v1
-         r2->r0  STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed
-         r2->r1  STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed
+         r2->r0  STARTVIEWCHANGE v1 candidate=v1 votes=[r2] confirmed
+         r2->r1  STARTVIEWCHANGE v1 candidate=v1 votes=[r2] confirmed
          r0 is view-change v1
          r1 is view-change v1",
     );
@@ -170,7 +170,7 @@ fn a_message_of_a_later_view_change_makes_its_receiver_join_that_view() {
          everything is lost
          r2 enters v7
          r2 waits 100 ms
-         r2->r0  STARTVIEWCHANGE v7 candidate=v7 votes=[] confirmed
+         r2->r0  STARTVIEWCHANGE v7 candidate=v7 votes=[r0 r2] confirmed
          r0 is view-change v7",
     );
 }

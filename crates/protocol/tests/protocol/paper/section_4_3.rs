@@ -175,7 +175,7 @@ fn the_counter_is_on_disk_before_recovery_is_sent() {
         identity: Some(identity.clone()),
         seed: 99,
     };
-    let mut replica = Replica::new(setup, crate::common::Journal, group.now);
+    let mut replica = Replica::new(setup, crate::common::Journal::new(2), group.now);
     let outputs: Vec<_> = std::iter::from_fn(|| replica.poll_output()).collect();
     let saved = outputs.iter().find_map(|output| match output {
         Output::SaveIdentity(identity) => Some(identity.incarnation),

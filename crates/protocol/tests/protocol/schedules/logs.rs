@@ -231,7 +231,7 @@ fn v12_no_prepare_of_the_old_view_is_taken_after_the_promise() {
         r2->r1      DOVIEWCHANGE v1 n1 k1 v'=0                             lost
         m           arrives
         r2          is view-change v1 n1
-        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed     lost    // r0 is told to join.
+        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[r0 r2] confirmed     lost    // r0 is told to join.
         nothing     is in flight            // No PREPAREOK.
         ",
     );
@@ -276,7 +276,7 @@ fn v15_a_recovering_replica_joins_no_view_change() {
         r0          is cut off
         r1          enters v1
         r1          waits 100 ms            // Then it says so again.
-        r1->r2      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed
+        r1->r2      STARTVIEWCHANGE v1 candidate=v1 votes=[r0 r1] confirmed
         r2          is recovering v0 n0
         r1          is view-change v1
         everything  is lost

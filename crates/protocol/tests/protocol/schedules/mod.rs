@@ -3,5 +3,6 @@
 
 mod logs;
 mod normal_operation;
+mod predictions;
 mod state_transfer;
 mod view_changes;

@@ -15,7 +15,7 @@ fn v2_a_replica_adopts_the_very_view_it_hears_of() {
         r1->r2      DOVIEWCHANGE v5 n1          late (m)
         r2          times out
         r2->r1      STARTVIEWCHANGE v0 candidate=v1 votes=[r2]
-        r1->r2      STARTVIEWCHANGE v5 candidate=v5 votes=[] confirmed
+        r1->r2      STARTVIEWCHANGE v5 candidate=v5 votes=[r0 r1] confirmed
         r2          is view-change v5
         m           arrives
         r2          is normal v5
@@ -52,8 +52,8 @@ fn v3_every_message_of_a_view_change_is_repeated() {
         r2          enters v1
         r2->r1      DOVIEWCHANGE v1 n1                                      lost
         r2          waits 100 ms
-        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed      lost
-        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed      lost
+        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[r0 r2] confirmed      lost
+        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[r0 r2] confirmed      lost
         r2->r1      DOVIEWCHANGE v1 n1
         r1          is normal v1
         r1->*       STARTVIEW v1 n1                                         lost
@@ -172,7 +172,7 @@ fn v7_nobody_is_left_alone_in_a_view_change() {
         r1->r2      STARTVIEWCHANGE v0 candidate=v1 votes=[r1]
         r2          times out
         r2          is view-change v1
-        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed   late (m)
+        r2->r1      STARTVIEWCHANGE v1 candidate=v1 votes=[r2] confirmed   late (m)
         r2->r1      DOVIEWCHANGE v1                                      lost
         everything  from r1 is lost
         r0          waits 50 ms
@@ -180,7 +180,7 @@ fn v7_nobody_is_left_alone_in_a_view_change() {
         r1          is normal v0
         m           arrives
         r1          is view-change v1
-        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[] confirmed
+        r2->r0      STARTVIEWCHANGE v1 candidate=v1 votes=[r2] confirmed
         r0          is view-change v1
         ",
     );

@@ -1,4 +1,4 @@
-//! Where a group of `vr dev` lives: its directory, the identities in it, and its addresses.
+//! Where a group lives: its directory, the identities in it, and its addresses.
 
 use std::fs;
 use std::io;
@@ -12,14 +12,14 @@ use crate::formatting::{self, NewReplica};
 use crate::members::Members;
 
 /// The directory of a group. A temporary one is removed when this is dropped.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     is_temporary: bool,
 }
 
 impl Directory {
     /// The directory given, or a new temporary one.
-    pub(super) fn open(given: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn open(given: Option<PathBuf>) -> Result<Self, Failure> {
         let (path, is_temporary) = match given {
             Some(path) => (path, false),
             None => (
@@ -37,17 +37,17 @@ impl Directory {
         Ok(Self { path, is_temporary })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The path, when it stays after the end.
-    pub(super) fn kept(&self) -> Option<&Path> {
+    pub(crate) fn kept(&self) -> Option<&Path> {
         (!self.is_temporary).then_some(&self.path)
     }
 
     /// What happens to the data, for people.
-    pub(super) fn what_it_means(&self) -> &'static str {
+    pub(crate) fn what_it_means(&self) -> &'static str {
         if self.is_temporary {
             "The data is in the memory of the replicas: when all are down at once it is gone. The directory, with\n\
              the identities and the logs of the replicas, is a temporary one; it is removed at the end."
@@ -76,7 +76,7 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// The replicas of a group: who they are and where.
-pub(super) struct Group {
+pub(crate) struct Group {
     cluster: ClusterId,
     directory: PathBuf,
     /// Client and peer address of each.
@@ -85,7 +85,7 @@ pub(super) struct Group {
 
 impl Group {
     /// Formats the directories of a new group, or takes over one that was formatted and has not run yet.
-    pub(super) fn prepare(directory: &Directory, ports: &[(u16, u16)]) -> Result<Self, Failure> {
+    pub(crate) fn prepare(directory: &Directory, ports: &[(u16, u16)]) -> Result<Self, Failure> {
         let address = |port: &u16| format!("127.0.0.1:{port}");
         let addresses: Vec<_> = ports.iter().map(|(client, peer)| (address(client), address(peer))).collect();
         let mut group = Self { cluster: ClusterId(0), directory: directory.path.clone(), addresses };
@@ -137,27 +137,27 @@ impl Group {
         Ok(Some(first.cluster))
     }
 
-    pub(super) fn cluster(&self) -> ClusterId {
+    pub(crate) fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
     /// Client and peer address of each replica.
-    pub(super) fn addresses(&self) -> &[(String, String)] {
+    pub(crate) fn addresses(&self) -> &[(String, String)] {
         &self.addresses
     }
 
     /// Where clients are served.
-    pub(super) fn endpoints(&self) -> Vec<String> {
+    pub(crate) fn endpoints(&self) -> Vec<String> {
         self.addresses.iter().map(|(client, _)| client.clone()).collect()
     }
 
     /// The log of a replica: beside its directory, so that it survives when that is removed.
-    pub(super) fn log(&self, id: usize) -> PathBuf {
+    pub(crate) fn log(&self, id: usize) -> PathBuf {
         self.directory.join(format!("replica-{id}.log"))
     }
 
     /// How to start a replica, whatever is left of its directory.
-    pub(super) fn start_arguments(&self, id: usize) -> Vec<String> {
+    pub(crate) fn start_arguments(&self, id: usize) -> Vec<String> {
         let (client, _) = &self.addresses[id];
         let directory = self.replica_directory(id).display().to_string();
         let cluster = format!("0x{:x}", self.cluster.0);

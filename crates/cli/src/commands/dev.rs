@@ -1,22 +1,14 @@
 //! `vr dev`: a whole group on this machine, every replica a process of its own, so that any can be killed.
 
-mod directory;
-mod replica;
-
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::directory::{Directory, Group};
-use self::replica::{Replica, how_it_ended};
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
-use crate::health::{Verdict, judge};
+use crate::group::{self, Directory, Group, Replica, how_it_ended, program_as_typed};
 use crate::output;
-use crate::session::ask_all;
 use crate::table::Table;
 
 /// Run a whole group on this machine, one process per replica
@@ -46,18 +38,13 @@ pub(crate) struct Dev {
     respawn: bool,
 }
 
-/// How long the group may take until a quorum serves. A second is usual; a loaded machine takes longer.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is asked until then.
-const READY_INTERVAL: Duration = Duration::from_millis(50);
-
 impl Dev {
     pub(crate) async fn run(self, config: Option<PathBuf>) -> Outcome {
         // Before anything is started, so that a signal stops all of it.
         let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
         let ports = ports(self.base_port, self.replicas)?;
-        check_free(&ports)?;
+        group::check_free(&ports)?;
         let directory = Directory::open(self.data.clone())?;
         let group = Group::prepare(&directory, &ports)?;
         if self.replicas.is_multiple_of(2) {
@@ -88,7 +75,7 @@ impl Dev {
 
     /// Starts up, tells the user, and watches the replicas; ends by a failure only.
     async fn serve(&self, directory: &Directory, group: &Group, replicas: &mut [Replica]) -> Result<(), Failure> {
-        wait_until_ready(group, replicas).await?;
+        group::wait_until_ready(group, replicas).await?;
         introduce(directory, group, replicas)?;
         loop {
             let (id, ended) = next_end(replicas).await;
@@ -116,48 +103,8 @@ fn ports(base: u16, replicas: u16) -> Result<Vec<(u16, u16)>, Failure> {
     })
 }
 
-/// Finds out before anything is started, when it can still be said plainly.
-fn check_free(ports: &[(u16, u16)]) -> Result<(), Failure> {
-    for port in ports.iter().flat_map(|(client, peer)| [*client, *peer]) {
-        TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
-            let next = format!(
-                "stop what uses it (`ss -ltnp 'sport = :{port}'` shows what), or choose others: vr dev --base-port PORT"
-            );
-            Failure::new(format!("cannot use port {port} of 127.0.0.1"), error, next)
-        })?;
-    }
-    Ok(())
-}
-
-async fn wait_until_ready(group: &Group, replicas: &mut [Replica]) -> Result<(), Failure> {
-    let deadline = Instant::now() + READY_TIMEOUT;
-    loop {
-        let answers = ask_all(&group.endpoints()).await;
-        let health = judge(&answers);
-        let has_primary = answers.iter().flat_map(|answer| &answer.status).any(|status| status.role == "primary");
-        if health.verdict != Verdict::NoQuorum && has_primary {
-            return Ok(());
-        }
-        for replica in replicas.iter_mut() {
-            if let Some(ended) = replica.ended()? {
-                let what = format!("replica {} ended before the group was ready", replica.id());
-                return Err(Failure::new(
-                    what,
-                    format_args!("it {}; its log says:\n{}", how_it_ended(&ended), replica.log_tail()),
-                    "",
-                ));
-            }
-        }
-        if Instant::now() > deadline {
-            let what = format!("no quorum serves after {} s", READY_TIMEOUT.as_secs());
-            return Err(Failure::new(what, health.problems.join("\n"), "look at the logs; keep them with --data DIR"));
-        }
-        tokio::time::sleep(READY_INTERVAL).await;
-    }
-}
-
 fn introduce(directory: &Directory, group: &Group, replicas: &[Replica]) -> Result<(), Failure> {
-    let vr = replica::program_as_typed();
+    let vr = program_as_typed();
     let endpoints = group.endpoints().join(",");
     let flag = if replicas.len() == 3 && endpoints.starts_with("127.0.0.1:2379,") {
         String::new()
@@ -226,13 +173,5 @@ mod tests {
         assert!(ports(65_530, 1).is_ok());
         assert!(ports(65_535, 1).is_err());
         assert!(ports(65_520, 31).is_err());
-    }
-
-    #[test]
-    fn port_in_use_is_named_with_what_to_do() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let failure = check_free(&[(port, port)]).unwrap_err().to_string();
-        assert!(failure.contains(&format!("cannot use port {port}")) && failure.contains("--base-port"), "{failure}");
     }
 }

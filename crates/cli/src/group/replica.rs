@@ -1,4 +1,4 @@
-//! One replica of `vr dev`: a child process, how to start it, and how it ended.
+//! One replica of a group: a child process, how to start it, and how it ended.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use crate::output;
 use crate::settings::variable;
 
 /// A replica as a child process.
-pub(super) struct Replica {
+pub(crate) struct Replica {
     id: usize,
     client: String,
     peer: String,
@@ -58,7 +58,7 @@ const OWN_FLAGS: [&str; 10] = [
 
 impl Replica {
     /// Starts a process for each replica of the group.
-    pub(super) fn spawn_all(group: &Group, respawn: bool, config: Option<&Path>) -> Result<Vec<Self>, Failure> {
+    pub(crate) fn spawn_all(group: &Group, respawn: bool, config: Option<&Path>) -> Result<Vec<Self>, Failure> {
         let mut replicas = Vec::new();
         for (id, (client, peer)) in group.addresses().iter().enumerate() {
             let mut replica = Self {
@@ -82,7 +82,8 @@ impl Replica {
         Ok(replicas)
     }
 
-    fn spawn(&mut self) -> Result<(), Failure> {
+    /// Starts it, or starts it again.
+    pub(crate) fn spawn(&mut self) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::new(format!("cannot start replica {}", self.id), error, "");
         let program = std::env::current_exe().map_err(failed)?;
         let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(failed)?;
@@ -106,38 +107,38 @@ impl Replica {
         Ok(())
     }
 
-    pub(super) fn id(&self) -> usize {
+    pub(crate) fn id(&self) -> usize {
         self.id
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    pub(super) fn is_respawned(&self) -> bool {
+    pub(crate) fn is_respawned(&self) -> bool {
         self.respawn
     }
 
     /// Replica, pid, clients, peers, log.
-    pub(super) fn cells(&self) -> Vec<String> {
+    pub(crate) fn cells(&self) -> Vec<String> {
         let log = self.log.display().to_string();
         vec![self.id.to_string(), self.pid.to_string(), self.client.clone(), self.peer.clone(), log]
     }
 
     /// What to type to start it by hand.
-    pub(super) fn command_as_typed(&self) -> String {
+    pub(crate) fn command_as_typed(&self) -> String {
         let quoted: Vec<String> = self.arguments.iter().map(|argument| quoted(argument)).collect();
         format!("{} {}", program_as_typed(), quoted.join(" "))
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
         let Some(child) = &mut self.child else { return Ok(None) };
         child.try_wait().map_err(|error| Failure::new(format!("cannot watch replica {}", self.id), error, ""))
     }
 
     /// Waits until it ends. Starts it again first, when that is planned; never returns while it is down for good.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(at) = self.respawn_at {
             tokio::time::sleep_until(at.into()).await;
             self.respawn_at = None;
@@ -161,25 +162,33 @@ impl Replica {
     }
 
     /// Plans to start it again after a pause.
-    pub(super) fn plan_respawn(&mut self) {
+    pub(crate) fn plan_respawn(&mut self) {
         let has_proved = self.started.elapsed() >= RESPAWN_PROVEN;
         self.pause = if has_proved { RESPAWN_PAUSE } else { (self.pause * 2).min(RESPAWN_PAUSE_MAX) };
         self.respawn_at = Some(Instant::now() + self.pause);
     }
 
-    /// Stops it: closes its pipe, waits, and kills it when it does not end.
-    pub(super) async fn stop(&mut self) {
-        drop(self.pipe.take());
-        let Some(mut child) = self.child.take() else { return };
-        if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
-            output::remark(format_args!("replica {} (pid {}) does not stop; it is killed", self.id, self.pid));
-            // It may have ended this very moment; then there is nothing to kill.
+    /// Kills it at once, and waits until it is gone.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself; then there is nothing to kill.
             let _ = child.kill().await;
         }
     }
 
+    /// Stops it: closes its pipe, waits, and kills it when it does not end.
+    pub(crate) async fn stop(&mut self) {
+        drop(self.pipe.take());
+        let Some(mut child) = self.child.take() else { return };
+        if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+            output::remark(format_args!("replica {} (pid {}) does not stop; it is killed", self.id, self.pid));
+            self.child = Some(child);
+            self.kill().await;
+        }
+    }
+
     /// The end of its log.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -187,7 +196,7 @@ impl Replica {
 }
 
 /// How a process ended, for people.
-pub(super) fn how_it_ended(status: &ExitStatus) -> String {
+pub(crate) fn how_it_ended(status: &ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("was killed by signal {signal}"),
         (None, Some(code)) => format!("ended with exit code {code}"),
@@ -196,7 +205,7 @@ pub(super) fn how_it_ended(status: &ExitStatus) -> String {
 }
 
 /// This program as it was called.
-pub(super) fn program_as_typed() -> String {
+pub(crate) fn program_as_typed() -> String {
     std::env::args().next().map_or_else(|| "vr".to_owned(), |program| quoted(&program))
 }
 

@@ -1,0 +1,162 @@
+//! Carrying out the work, and what it takes.
+
+use std::fs;
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use crate::subjects::Subject;
+use crate::{Map, Options, Work, is_supported};
+
+/// How many overwrites lie between two snapshots or roots.
+const INTERVAL: u64 = 100;
+
+/// Keys of one length, in an order that looks random and visits each once.
+struct Keys {
+    key: Vec<u8>,
+    count: u64,
+    step: u64,
+}
+
+impl Keys {
+    fn new(count: u64, bytes: usize, is_random: bool) -> Self {
+        assert!(bytes >= 8, "a key has room for a number of eight digits");
+        // Prime, and larger than any number of keys: every key comes once before one comes again.
+        Self { key: vec![b'0'; bytes], count, step: if is_random { 1_000_000_007 } else { 1 } }
+    }
+
+    fn get(&mut self, turn: u64) -> &[u8] {
+        let mut rest = (turn % self.count) * self.step % self.count;
+        for digit in self.key.iter_mut().rev().take(8) {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        &self.key
+    }
+}
+
+fn fill<S: Subject>(keys: u64, options: &Options, is_random: bool) -> S {
+    let mut map = S::default();
+    let (mut names, value) = (Keys::new(keys, options.key_bytes, is_random), vec![b'v'; options.value_bytes]);
+    (0..keys).for_each(|turn| map.put(names.get(turn), &value));
+    map
+}
+
+/// Prepares the work, then hands what remains of it to `measure` with the number of operations.
+fn prepare<S: Subject, T>(
+    work: Work,
+    keys: u64,
+    options: &Options,
+    measure: impl FnOnce(u64, &mut dyn FnMut(u64)) -> T,
+) -> T {
+    let mut names = Keys::new(keys, options.key_bytes, work != Work::Append);
+    let mut value = vec![b'w'; options.value_bytes];
+    let is_filled = !matches!(work, Work::Insert | Work::Append | Work::Memory);
+    let mut map: S = if is_filled { fill(keys, options, true) } else { S::default() };
+    let mut snapshot = map.clone();
+    snapshot.root();
+    if work != Work::Snapshots {
+        snapshot = S::default();
+    }
+    let count = match work {
+        Work::Insert | Work::Append | Work::Remove | Work::Scan | Work::Memory => keys,
+        Work::Get | Work::Overwrite | Work::Snapshots | Work::Roots => options.operations,
+    };
+    measure(count, &mut |operations| match work {
+        Work::Get => (0..operations).for_each(|turn| {
+            black_box(map.get(names.get(turn)));
+        }),
+        Work::Remove => (0..operations).for_each(|turn| map.remove(names.get(turn))),
+        Work::Scan => {
+            black_box(map.scan());
+        }
+        _ => (0..operations).for_each(|turn| {
+            value[0] = turn as u8;
+            if work == Work::Snapshots && turn % INTERVAL == 0 {
+                snapshot = map.clone();
+            }
+            map.put(names.get(turn), &value);
+            if work == Work::Roots && turn % INTERVAL == 0 {
+                map.root();
+            }
+        }),
+    })
+}
+
+/// Only the work.
+pub fn bare<S: Subject>(work: Work, keys: u64, options: &Options) {
+    if work == Work::Memory {
+        let before = resident_bytes();
+        let map: S = fill(keys, options, true);
+        println!("{}", resident_bytes() - before);
+        drop(black_box(map));
+        return;
+    }
+    prepare::<S, ()>(work, keys, options, |_, run| run(options.operations));
+}
+
+/// A line of the table.
+pub fn line<S: Subject>(map: Map, work: Work, keys: u64, options: &Options) -> Option<String> {
+    if !is_supported::<S>(work, keys) {
+        return None;
+    }
+    let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let title = format!("{keys:>9}  {:<10} {:<6}", name(work.to_possible_value())?, name(map.to_possible_value())?);
+    if work == Work::Memory {
+        let bytes: f64 = child(map, work, keys, 0, options, false).trim().parse().ok()?;
+        let payload = (options.key_bytes + options.value_bytes) as f64;
+        return Some(format!("{title}  {:>9.2} x the payload", bytes / keys as f64 / payload));
+    }
+    let mut rounds: Vec<f64> = (0..options.rounds).map(|_| prepare::<S, f64>(work, keys, options, timed)).collect();
+    rounds.sort_by(f64::total_cmp);
+    let nanoseconds = rounds[rounds.len() / 2];
+    let instructions = options.instructions.then(|| {
+        let all = if matches!(work, Work::Insert | Work::Append | Work::Remove | Work::Scan) { keys } else { 200_000 };
+        let count = |operations| instructions(&child(map, work, keys, operations, options, true));
+        (count(all) - count(0)) / all as f64
+    });
+    let instructions = instructions.map_or_else(String::new, |number| format!("{number:>12.0}"));
+    Some(format!("{title}  {nanoseconds:>9.0}  {instructions}"))
+}
+
+fn timed(operations: u64, run: &mut dyn FnMut(u64)) -> f64 {
+    let (start, cpu) = (Instant::now(), cpu_nanoseconds());
+    run(operations);
+    let wall = start.elapsed().as_secs_f64() * 1e9;
+    cpu.zip(cpu_nanoseconds()).map_or(wall, |(before, after)| (after - before) as f64) / operations as f64
+}
+
+/// The time this thread was on a processor. The time on the wall has to do where there is none.
+fn cpu_nanoseconds() -> Option<u64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("Linux tells the memory of a process");
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second field is a number");
+    pages * 4096
+}
+
+/// Runs this program once more, for one round of work. Returns what it said, or what `perf` said of it.
+fn child(map: Map, work: Work, keys: u64, operations: u64, options: &Options, is_counted: bool) -> String {
+    let this = std::env::current_exe().expect("this program has a file");
+    let mut command = Command::new(if is_counted { "perf".into() } else { this.clone() });
+    if is_counted {
+        command.args(["stat", "-x,", "-e", "instructions:u"]).arg(this);
+    }
+    let name = |value: Option<clap::builder::PossibleValue>| value.expect("none is hidden").get_name().to_owned();
+    command.args(["--bare", "--maps", &name(map.to_possible_value()), "--works", &name(work.to_possible_value())]);
+    command.args(["--keys", &keys.to_string(), "--operations", &operations.to_string()]);
+    command.args(["--key-bytes", &options.key_bytes.to_string(), "--value-bytes", &options.value_bytes.to_string()]);
+    let output = command.output().expect("perf is installed");
+    let said = if is_counted { output.stderr } else { output.stdout };
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn instructions(perf: &str) -> f64 {
+    let line = perf.lines().find(|line| line.contains("instructions"));
+    line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(f64::NAN)
+}

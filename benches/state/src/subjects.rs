@@ -1,0 +1,72 @@
+//! The maps, behind what the measurements need of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use viewstamped_state::State;
+
+/// A map that can be measured.
+pub trait Subject: Clone + Default {
+    /// Whether a snapshot copies only what changes, and a root reads only what changed.
+    const HAS_PAGES: bool;
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]>;
+    fn put(&mut self, key: &[u8], value: &[u8]);
+    fn remove(&mut self, key: &[u8]);
+    /// The bytes of all values.
+    fn scan(&self) -> u64;
+    fn root(&self) {}
+}
+
+impl Subject for State {
+    const HAS_PAGES: bool = true;
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        State::get(self, key)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        State::put(self, key, value);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        State::remove(self, key);
+    }
+
+    fn scan(&self) -> u64 {
+        self.range(..).map(|(_, value)| value.len() as u64).sum()
+    }
+
+    fn root(&self) {
+        std::hint::black_box(State::root(self));
+    }
+}
+
+/// The map that the state was made of before it had pages.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<BTreeMap<Bytes, Bytes>>);
+
+impl Subject for Shared {
+    const HAS_PAGES: bool = false;
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get(key).map(Bytes::as_ref)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        let (map, value) = (Arc::make_mut(&mut self.0), Bytes::copy_from_slice(value));
+        match map.get_mut(key) {
+            Some(present) => *present = value,
+            None => drop(map.insert(Bytes::copy_from_slice(key), value)),
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        Arc::make_mut(&mut self.0).remove(key);
+    }
+
+    fn scan(&self) -> u64 {
+        self.0.values().map(|value| value.len() as u64).sum()
+    }
+}

@@ -1,0 +1,187 @@
+//! A page of entries.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::entry::{Entry, Field, Large};
+use crate::keys;
+use crate::root::Hash;
+use crate::slots::{self, LARGE, SLOT_BYTES, Slot, small};
+
+/// Keys and values, in one piece of memory: from the front the slots, in the order of the keys; from the back the bytes of keys and
+/// values.
+///
+/// What it means are its entries and nothing else. How much room it has, where in it an entry lies, what is garbage and how long a
+/// common prefix it knows must never decide anything that another replica could see.
+pub(crate) struct Leaf<B: ?Sized = [u8]> {
+    pub(crate) hash: OnceLock<Hash>,
+    /// The number of entries.
+    pub(crate) count: u16,
+    /// All keys begin with the same bytes, at least this many.
+    pub(crate) prefix: u16,
+    /// Where the bytes of keys and values begin.
+    pub(crate) heap: u16,
+    /// How many bytes from there on belong to no entry.
+    pub(crate) garbage: u16,
+    /// What all entries together count.
+    pub(crate) used: u16,
+    /// The keys and values that are too long to lie in `bytes`.
+    pub(crate) large: Vec<Arc<Large>>,
+    pub(crate) bytes: B,
+}
+
+impl Leaf {
+    /// A page without entries.
+    pub(crate) fn empty() -> Arc<Self> {
+        slots::allocate(0, Vec::new())
+    }
+
+    /// A page with these entries, whose keys ascend, and room for `spare` bytes more.
+    pub(crate) fn build(entries: &[Entry<'_>], spare: usize) -> Arc<Self> {
+        let stored = entries.iter().map(|entry| SLOT_BYTES + entry.stored_bytes()).sum::<usize>();
+        let mut page = slots::allocate(stored + spare, Vec::new());
+        let leaf = Arc::get_mut(&mut page).expect("nobody else knows it yet");
+        if let [first, .., last] = entries {
+            let prefix = keys::common_prefix(first.key.bytes(), last.key.bytes());
+            leaf.prefix = u16::try_from(prefix).unwrap_or(u16::MAX);
+        }
+        for (at, entry) in entries.iter().enumerate().rev() {
+            // From the last to the first: the heap grows downwards, and so the keys ascend in memory.
+            let slot = leaf.store(entry);
+            slot.write(&mut leaf.bytes.as_chunks_mut().0[at]);
+            leaf.used += small(entry.page_bytes());
+        }
+        leaf.count = small(entries.len());
+        page
+    }
+
+    /// A copy that nobody shares.
+    pub(crate) fn copy(&self) -> Arc<Self> {
+        let mut page = slots::allocate(self.bytes.len(), self.large.clone());
+        let leaf = Arc::get_mut(&mut page).expect("nobody else knows it yet");
+        leaf.bytes.copy_from_slice(&self.bytes);
+        (leaf.count, leaf.prefix, leaf.heap) = (self.count, self.prefix, self.heap);
+        (leaf.garbage, leaf.used) = (self.garbage, self.used);
+        page
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// What the entries count, against the page bytes of the options.
+    pub(crate) fn used(&self) -> usize {
+        usize::from(self.used)
+    }
+
+    /// The bytes of all keys and values.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.entries().map(|entry| entry.payload_bytes() as u64).sum()
+    }
+
+    /// Where `key` is, or the place where it would be.
+    pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        let slots = self.slots();
+        let Some(first) = slots.first() else { return Err(0) };
+        let prefix = usize::from(self.prefix);
+        let (start, rest) = key.split_at(prefix.min(key.len()));
+        let shared = &self.key_of(Slot::read(first))[..prefix];
+        if start != shared {
+            return Err(if start < shared { 0 } else { slots.len() });
+        }
+        let head = keys::head(rest);
+        let low = slots.partition_point(|slot| Slot::head(slot) < head);
+        let ties = slots[low..].iter().take_while(|slot| Slot::head(slot) == head).count();
+        slots[low..low + ties]
+            .binary_search_by(|slot| self.key_of(Slot::read(slot))[prefix..].cmp(rest))
+            .map(|at| low + at)
+            .map_err(|at| low + at)
+    }
+
+    pub(crate) fn key(&self, at: usize) -> &[u8] {
+        self.key_of(self.slot(at))
+    }
+
+    pub(crate) fn value(&self, at: usize) -> &[u8] {
+        let slot = self.slot(at);
+        let stored = &self.bytes[slot.value_range()];
+        if slot.value == LARGE { &self.large_of(stored).bytes } else { stored }
+    }
+
+    pub(crate) fn pair(&self, at: usize) -> (&[u8], &[u8]) {
+        (self.key(at), self.value(at))
+    }
+
+    pub(crate) fn entry(&self, at: usize) -> Entry<'_> {
+        let slot = self.slot(at);
+        let field = |length: u16, range| {
+            let stored = &self.bytes[range];
+            if length == LARGE { Field::Large(self.large_of(stored).clone()) } else { Field::Inline(stored) }
+        };
+        Entry { key: field(slot.key, slot.key_range()), value: field(slot.value, slot.value_range()) }
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        (0..self.len()).map(|at| self.entry(at))
+    }
+
+    pub(crate) fn slots(&self) -> &[[u8; SLOT_BYTES]] {
+        &self.bytes.as_chunks().0[..self.len()]
+    }
+
+    pub(crate) fn slot(&self, at: usize) -> Slot {
+        Slot::read(&self.slots()[at])
+    }
+
+    fn key_of(&self, slot: Slot) -> &[u8] {
+        let stored = &self.bytes[slot.key_range()];
+        if slot.key == LARGE { &self.large_of(stored).bytes } else { stored }
+    }
+
+    /// The large field whose number is stored.
+    fn large_of(&self, stored: &[u8]) -> &Arc<Large> {
+        &self.large[large_number(stored)]
+    }
+
+    /// How many bytes lie between the slots and the heap.
+    pub(crate) fn free(&self) -> usize {
+        usize::from(self.heap) - self.len() * SLOT_BYTES
+    }
+
+    /// Copies the key and the value into the heap, which has room. Returns the slot of the entry.
+    pub(crate) fn store(&mut self, entry: &Entry<'_>) -> Slot {
+        let at = usize::from(self.heap) - entry.stored_bytes();
+        self.heap = small(at);
+        let end = at + entry.key.stored_bytes();
+        let key = self.store_field(&entry.key, at);
+        let value = self.store_field(&entry.value, end);
+        let prefix = usize::from(self.prefix);
+        Slot { head: keys::head(&entry.key.bytes()[prefix..]), at: small(at), key, value }
+    }
+
+    /// Writes what the page stores of `field` to `at`. Returns its length, as slots name it.
+    pub(crate) fn store_field(&mut self, field: &Field<'_>, at: usize) -> u16 {
+        match field {
+            Field::Inline(bytes) => {
+                self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+                small(bytes.len())
+            }
+            Field::Large(large) => {
+                self.bytes[at..at + 2].copy_from_slice(&small(self.large.len()).to_le_bytes());
+                self.large.push(large.clone());
+                LARGE
+            }
+        }
+    }
+}
+
+/// The number of a large field, from where the field would be.
+pub(crate) fn large_number(stored: &[u8]) -> usize {
+    usize::from(u16::from_le_bytes([stored[0], stored[1]]))
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries((0..self.len()).map(|at| self.pair(at))).finish()
+    }
+}
