@@ -20,7 +20,7 @@ fn search_around_trace_a_is_clean() {
 
 #[test]
 fn search_around_trace_b_is_clean() {
-    assert_clean("trace-b", 40_000);
+    assert_clean("trace-b", 30_000);
 }
 
 #[test]
