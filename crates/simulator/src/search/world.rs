@@ -86,9 +86,7 @@ impl World {
                     actions.push((place, Action::Deliver(*letter)));
                 }
             }
-            if !is_down {
-                self.own_actions(place, local, bounds, actions);
-            }
+            self.own_actions(place, local, bounds, actions);
         }
     }
 
@@ -99,7 +97,7 @@ impl World {
             && !self.letters.iter().any(|letter| is_about(steps.letters.get(*letter)))
     }
 
-    /// What happens to a live replica without a message.
+    /// What happens to a replica without a message. One that recovers is called to view changes, too, and must not follow.
     fn own_actions(&self, place: usize, local: &Local, bounds: &Bounds, actions: &mut Vec<(usize, Action)>) {
         if local.is_primary {
             if self.submitted < bounds.operations {
@@ -120,7 +118,7 @@ impl World {
         if view < bounds.view_max {
             let is_changing = local.seen.status == StatusName::ViewChange;
             let timer = if is_changing { Timer::ViewChange } else { Timer::Suspect };
-            if !local.is_primary {
+            if local.seen.is_live() && !local.is_primary {
                 actions.push((place, Action::Fire(timer)));
             }
         }
