@@ -13,34 +13,30 @@ use crate::{Map, Options, Work, is_supported};
 /// How many overwrites lie between two snapshots or roots.
 const INTERVAL: u64 = 100;
 
-/// Keys of one length, in an order that looks random and visits each once.
+/// Keys of one length, one behind the other in the order of their use, so that reading them costs next to nothing.
 struct Keys {
-    key: Vec<u8>,
-    count: u64,
-    step: u64,
+    bytes: usize,
+    all: Vec<u8>,
 }
 
 impl Keys {
+    /// All keys once, in ascending order or in one that looks random.
     fn new(count: u64, bytes: usize, is_random: bool) -> Self {
-        assert!(bytes >= 8, "a key has room for a number of eight digits");
-        // Prime, and larger than any number of keys: every key comes once before one comes again.
-        Self { key: vec![b'0'; bytes], count, step: if is_random { 1_000_000_007 } else { 1 } }
+        // Neither even nor a multiple of five, as the usual numbers of keys are: every key comes once before one comes again.
+        let step = if is_random { 6_180_339_887 } else { 1 };
+        let all = (0..count).flat_map(|turn| format!("{:0bytes$}", turn * step % count).into_bytes()).collect();
+        Self { bytes, all }
     }
 
-    fn get(&mut self, turn: u64) -> &[u8] {
-        let mut rest = (turn % self.count) * self.step % self.count;
-        for digit in self.key.iter_mut().rev().take(8) {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        &self.key
+    fn each(&self, turns: u64, mut work: impl FnMut(u64, &[u8])) {
+        self.all.chunks_exact(self.bytes).cycle().zip(0..turns).for_each(|(key, turn)| work(turn, key));
     }
 }
 
 fn fill<S: Subject>(keys: u64, options: &Options, is_random: bool) -> S {
     let mut map = S::default();
-    let (mut names, value) = (Keys::new(keys, options.key_bytes, is_random), vec![b'v'; options.value_bytes]);
-    (0..keys).for_each(|turn| map.put(names.get(turn), &value));
+    let value = vec![b'v'; options.value_bytes];
+    Keys::new(keys, options.key_bytes, is_random).each(keys, |_, key| map.put(key, &value));
     map
 }
 
@@ -51,7 +47,7 @@ fn prepare<S: Subject, T>(
     options: &Options,
     measure: impl FnOnce(u64, &mut dyn FnMut(u64)) -> T,
 ) -> T {
-    let mut names = Keys::new(keys, options.key_bytes, work != Work::Append);
+    let names = Keys::new(keys, options.key_bytes, work != Work::Append);
     let mut value = vec![b'w'; options.value_bytes];
     let is_filled = !matches!(work, Work::Insert | Work::Append | Work::Memory);
     let mut map: S = if is_filled { fill(keys, options, true) } else { S::default() };
@@ -65,19 +61,19 @@ fn prepare<S: Subject, T>(
         Work::Get | Work::Overwrite | Work::Snapshots | Work::Roots => options.operations,
     };
     measure(count, &mut |operations| match work {
-        Work::Get => (0..operations).for_each(|turn| {
-            black_box(map.get(names.get(turn)));
+        Work::Get => names.each(operations, |_, key| {
+            black_box(map.get(key));
         }),
-        Work::Remove => (0..operations).for_each(|turn| map.remove(names.get(turn))),
+        Work::Remove => names.each(operations, |_, key| map.remove(key)),
         Work::Scan => {
             black_box(map.scan());
         }
-        _ => (0..operations).for_each(|turn| {
+        _ => names.each(operations, |turn, key| {
             value[0] = turn as u8;
             if work == Work::Snapshots && turn % INTERVAL == 0 {
                 snapshot = map.clone();
             }
-            map.put(names.get(turn), &value);
+            map.put(key, &value);
             if work == Work::Roots && turn % INTERVAL == 0 {
                 map.root();
             }
@@ -88,8 +84,10 @@ fn prepare<S: Subject, T>(
 /// Only the work.
 pub fn bare<S: Subject>(work: Work, keys: u64, options: &Options) {
     if work == Work::Memory {
+        let (mut map, value) = (S::default(), vec![b'v'; options.value_bytes]);
+        let names = Keys::new(keys, options.key_bytes, true);
         let before = resident_bytes();
-        let map: S = fill(keys, options, true);
+        names.each(keys, |_, key| map.put(key, &value));
         println!("{}", resident_bytes() - before);
         drop(black_box(map));
         return;
@@ -125,7 +123,9 @@ fn timed(operations: u64, run: &mut dyn FnMut(u64)) -> f64 {
     let (start, cpu) = (Instant::now(), cpu_nanoseconds());
     run(operations);
     let wall = start.elapsed().as_secs_f64() * 1e9;
-    cpu.zip(cpu_nanoseconds()).map_or(wall, |(before, after)| (after - before) as f64) / operations as f64
+    // The processor's time is counted in ticks of some milliseconds.
+    let cpu = cpu.zip(cpu_nanoseconds()).map(|(before, after)| (after - before) as f64).filter(|cpu| *cpu > 50e6);
+    cpu.unwrap_or(wall) / operations as f64
 }
 
 /// The time this thread was on a processor. The time on the wall has to do where there is none.

@@ -74,13 +74,14 @@ fn run(args: Vec<OsString>) -> Outcome {
     }
     let parsed = command.try_get_matches_from_mut(args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
+        Ok(Cli { command: Command::Start(start), .. }) => start.run(),
         Ok(cli) => runtime()?.block_on(cli.command.run(cli.config)),
         Err(error) => usage(&error),
     }
 }
 
 /// One thread: a client needs no more, and a replica has its own.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new("cannot start the event loop", error, "raise the limit of open files (ulimit -n) and try again")
     })

@@ -92,6 +92,9 @@ pub(crate) struct ReplicaOptions {
     /// The most operations executed before other inputs get a turn
     #[arg(long, value_name = "COUNT", default_value_t = REPLICA.execute_ops_max)]
     execute_ops_max: u64,
+    /// The most bytes of results made before they are sent
+    #[arg(long, value_name = "SIZE", default_value_t = size(REPLICA.execute_bytes_max))]
+    execute_bytes_max: Size,
 }
 
 impl ReplicaOptions {
@@ -124,6 +127,7 @@ impl ReplicaOptions {
             transfer_bytes_max: self.transfer_bytes_max.bytes(),
             log_bytes_max: self.log_bytes_max.bytes(),
             execute_ops_max: self.execute_ops_max,
+            execute_bytes_max: self.execute_bytes_max.bytes(),
             // The map predicts nothing, so limits of predictions would be flags without effect.
             ..Options::default()
         }

@@ -25,6 +25,22 @@ pub(crate) struct TransportFlags {
     /// The most bytes queued for one client; one that reads no faster is disconnected
     #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.client_queue_bytes_max))]
     client_queue_bytes_max: Size,
+    /// The most bytes queued for all clients together; beyond it the one with the longest queue is disconnected
+    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.client_queues_bytes_max))]
+    client_queues_bytes_max: Size,
+    /// The most bytes of messages that clients have begun and not completed, all together; beyond it the one begun first
+    /// is given up with its connection
+    #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.client_unfinished_bytes_max))]
+    client_unfinished_bytes_max: Size,
+    /// How long a client may take from the first byte of a message to the last
+    #[arg(long, value_name = "TIME", default_value_t = Span(DEFAULT.client_frame_timeout))]
+    client_frame_timeout: Span,
+    /// The most clients reached through one connection
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT.connection_clients_max)]
+    connection_clients_max: usize,
+    /// The most clients reached through connections that serve more than one, all together
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT.clients_max)]
+    clients_max: usize,
     /// The most bytes queued for one peer; beyond it messages are dropped and sent again later
     #[arg(long, value_name = "SIZE", default_value_t = size(DEFAULT.peer_queue_bytes_max))]
     peer_queue_bytes_max: Size,
@@ -71,6 +87,11 @@ impl TransportFlags {
             peer_connections_max: self.peer_connections_max,
             hello_timeout: self.hello_timeout.0,
             client_queue_bytes_max: self.client_queue_bytes_max.bytes(),
+            client_queues_bytes_max: self.client_queues_bytes_max.bytes(),
+            client_unfinished_bytes_max: self.client_unfinished_bytes_max.bytes(),
+            client_frame_timeout: self.client_frame_timeout.0,
+            connection_clients_max: self.connection_clients_max,
+            clients_max: self.clients_max,
             peer_queue_bytes_max: self.peer_queue_bytes_max.bytes(),
             peer_queue_down_bytes_max: self.peer_queue_down_bytes_max.bytes(),
             peer_inbox_bytes_max: self.peer_inbox_bytes_max.bytes(),

@@ -5,6 +5,15 @@ mod support;
 use support::{code, run, stderr, stdout};
 
 const README: &str = include_str!("../../../README.md");
+const LIMITS: &str = include_str!("../../../docs/limits.md");
+/// The sources that define options, and the structures in them.
+const OPTIONS: [(&str, &str); 5] = [
+    ("ClusterOptions", include_str!("../../protocol/src/options.rs")),
+    ("Options", include_str!("../../protocol/src/options.rs")),
+    ("TransportOptions", include_str!("../../viewstamped/src/config.rs")),
+    ("ClientOptions", include_str!("../../protocol/src/options.rs")),
+    ("ConnectionOptions", include_str!("../../viewstamped/src/client/mod.rs")),
+];
 const BENCHMARKS: &str = include_str!("../../../docs/benchmarks.md");
 const EXAMPLE: &str = include_str!("../../../examples/counter.rs");
 
@@ -39,4 +48,43 @@ fn check_commands(document: &str) {
             assert!(stdout(&help).contains(&format!("{flag} ")), "vr {command}: there is no {flag}");
         }
     }
+}
+
+/// A limit that nobody can look up, or that is not what it says, is no limit.
+#[test]
+fn every_limit_is_listed_with_its_default() {
+    for (structure, source) in OPTIONS {
+        let heading = format!("(`{structure}`)");
+        let section = LIMITS.split("\n## ").find(|section| section.lines().next().unwrap_or("").contains(&heading));
+        let section = section.unwrap_or_else(|| panic!("there is no section {heading}"));
+        let rows: Vec<(&str, &str)> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .map(|(name, rest)| (name, rest.split(" | ").next().unwrap_or("")))
+            .collect();
+        let options = documented_fields(source, structure);
+        assert_eq!(rows.len(), options.len(), "{structure} and docs/limits.md differ");
+        for ((row, default), (name, text)) in rows.into_iter().zip(options) {
+            assert_eq!(row, name.replace('_', "-"), "{structure} and docs/limits.md differ in their order");
+            let is_default =
+                ["Default ", "Default up to "].iter().any(|word| text.contains(&format!("{word}{default}")));
+            assert!(is_default, "the default of {name} is not {default}: {text}");
+        }
+    }
+}
+
+/// The public fields of a structure, with their comments.
+fn documented_fields(source: &str, structure: &str) -> Vec<(String, String)> {
+    let start = source.find(&format!("pub struct {structure} {{")).expect("the structure is defined there");
+    let body = source[start..].split("\n}\n").next().unwrap_or_default();
+    let mut fields = Vec::new();
+    let mut comment = String::new();
+    for line in body.lines().skip(1).map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            comment.push_str(text);
+        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|field| field.split_once(':')) {
+            fields.push((name.to_owned(), std::mem::take(&mut comment)));
+        }
+    }
+    fields
 }

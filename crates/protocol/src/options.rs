@@ -27,61 +27,39 @@ pub struct ClusterOptions {
     pub result_bytes_max: u32,
 }
 
-impl ClusterOptions {
-    /// How many there are.
-    pub const COUNT: usize = 8;
+/// The order in which messages and files have the options: named once, and all of them, or it does not compile.
+macro_rules! in_this_order {
+    ($($option:ident),+ $(,)?) => {
+        impl ClusterOptions {
+            /// How many there are.
+            pub const COUNT: usize = [$(stringify!($option)),+].len();
 
-    /// All of them, in the order in which messages and files have them. Every field is named, so that a new one cannot be
-    /// forgotten here.
-    #[must_use]
-    pub fn to_array(self) -> [u32; Self::COUNT] {
-        let Self {
-            sessions_max,
-            slots_max,
-            reply_bytes_max,
-            operation_bytes_max,
-            slots_total_max,
-            small_reply_bytes_max,
-            large_replies_bytes_max,
-            result_bytes_max,
-        } = self;
-        [
-            sessions_max,
-            slots_max,
-            reply_bytes_max,
-            operation_bytes_max,
-            slots_total_max,
-            small_reply_bytes_max,
-            large_replies_bytes_max,
-            result_bytes_max,
-        ]
-    }
+            /// All of them, in the order in which messages and files have them.
+            #[must_use]
+            pub fn to_array(self) -> [u32; Self::COUNT] {
+                let Self { $($option),+ } = self;
+                [$($option),+]
+            }
 
-    /// The reverse of [`Self::to_array`].
-    #[must_use]
-    pub fn from_array(options: [u32; Self::COUNT]) -> Self {
-        let [
-            sessions_max,
-            slots_max,
-            reply_bytes_max,
-            operation_bytes_max,
-            slots_total_max,
-            small_reply_bytes_max,
-            large_replies_bytes_max,
-            result_bytes_max,
-        ] = options;
-        Self {
-            sessions_max,
-            slots_max,
-            reply_bytes_max,
-            operation_bytes_max,
-            slots_total_max,
-            small_reply_bytes_max,
-            large_replies_bytes_max,
-            result_bytes_max,
+            /// The reverse of [`Self::to_array`].
+            #[must_use]
+            pub fn from_array([$($option),+]: [u32; Self::COUNT]) -> Self {
+                Self { $($option),+ }
+            }
         }
-    }
+    };
 }
+
+in_this_order!(
+    sessions_max,
+    slots_max,
+    reply_bytes_max,
+    operation_bytes_max,
+    slots_total_max,
+    small_reply_bytes_max,
+    large_replies_bytes_max,
+    result_bytes_max,
+);
 
 impl Default for ClusterOptions {
     fn default() -> Self {
@@ -167,6 +145,8 @@ pub struct Options {
     pub log_bytes_max: usize,
     /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
     pub execute_ops_max: u64,
+    /// The most bytes of results made before they are sent. Default 16 MiB: a thousand large ones at once would take gigabytes.
+    pub execute_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -202,6 +182,7 @@ impl Default for Options {
             transfer_bytes_max: 1 << 20,
             log_bytes_max: 1 << 30,
             execute_ops_max: 1_024,
+            execute_bytes_max: 16 << 20,
         }
     }
 }

@@ -16,7 +16,7 @@ const DRAW: u8 = 0xff;
 /// Everything drawn, folded together: what it is depends on each value and on their order.
 const DRAWN: &[u8] = b"drawn";
 
-/// The map, and draws: requests that begin with [`DRAW`].
+/// The map, and draws: requests that begin with a byte no operation of the map begins with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DrawingMap;
 

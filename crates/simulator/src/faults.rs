@@ -87,10 +87,43 @@ impl<W: Workload> Simulation<'_, W> {
             self.schedule_next(fault);
         }
         match fault {
-            Fault::Start { place } => return self.start(place, Restart::Surviving),
-            Fault::Restart { place, boot } => return self.on_restart(place, boot),
-            Fault::Resume { place, boot } => return self.on_resume(place, boot),
-            _ if self.is_healed => {}
+            Fault::Start { place } => self.start(place, Restart::Surviving),
+            Fault::Restart { place, boot } => self.on_restart(place, boot),
+            Fault::Resume { place, boot } => self.on_resume(place, boot),
+            _ if self.is_healed => Ok(()),
+            Fault::Whole { serial } => {
+                self.on_whole(serial);
+                Ok(())
+            }
+            Fault::Flap { serial, is_on } => {
+                self.on_flap(serial, is_on);
+                Ok(())
+            }
+            Fault::ClientWhole { client } => {
+                self.network.cut_client(client, 0, 0);
+                Ok(())
+            }
+            _ => self.strike(fault),
+        }
+    }
+
+    /// Something breaks, unless it is spared. Each fault draws on a generator of its own: to spare one leaves the next as it is.
+    fn strike(&mut self, fault: Fault) -> Checked {
+        let own = self.dice.faults.fork();
+        let number = self.faults;
+        self.faults += 1;
+        if self.settings.spared.contains(&number) {
+            return Ok(());
+        }
+        self.trace.line(self.now, || format!("fault {number}"));
+        let shared = std::mem::replace(&mut self.dice.faults, own);
+        let result = self.let_break(fault);
+        self.dice.faults = shared;
+        result
+    }
+
+    fn let_break(&mut self, fault: Fault) -> Checked {
+        match fault {
             Fault::Crash => self.on_crash(),
             Fault::EarlyCrash => {
                 let place = self.draw_victim();
@@ -99,21 +132,24 @@ impl<W: Workload> Simulation<'_, W> {
                 }
             }
             Fault::Partition => self.on_partition(),
-            Fault::Whole { serial } => {
-                if serial == self.topologies {
-                    self.trace.line(self.now, || "links whole".into());
-                    self.topologies += 1;
-                    self.network.shape(&Topology::Whole);
-                }
-            }
-            Fault::Flap { serial, is_on } => self.on_flap(serial, is_on),
             Fault::Pause => self.on_pause(),
             Fault::ClientCrash => return self.on_client_crash(),
             Fault::ClientCut => self.on_client_cut(),
-            Fault::ClientWhole { client } => self.network.cut_client(client, 0, 0),
             Fault::ClockJump => self.on_clock_jump(),
+            Fault::Start { .. } | Fault::Restart { .. } | Fault::Resume { .. } => unreachable!("that mends"),
+            Fault::Whole { .. } | Fault::Flap { .. } | Fault::ClientWhole { .. } => {
+                unreachable!("that follows a fault")
+            }
         }
         Ok(())
+    }
+
+    fn on_whole(&mut self, serial: u64) {
+        if serial == self.topologies {
+            self.trace.line(self.now, || "links whole".into());
+            self.topologies += 1;
+            self.network.shape(&Topology::Whole);
+        }
     }
 
     /// Whether the group tolerates that this replica crashes.

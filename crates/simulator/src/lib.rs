@@ -34,6 +34,7 @@ mod requests;
 mod schedule;
 pub mod script;
 pub mod search;
+mod shrink;
 mod simulation;
 mod topology;
 mod trace;
@@ -54,6 +55,7 @@ pub use drawing::DrawingMap;
 pub use filter::{Filter, UnknownFilter, percent};
 pub use message_kind::{KINDS, Kind};
 pub use options::{Faults, NetworkFaults, Scenario, Settings};
+pub use shrink::{EXPLANATION_LINES_MAX, Shrunk, explain, shrink};
 pub use topology::{Topology, UnknownTopology};
 pub use trace::Sink;
 pub use workload::{MapWorkload, Workload};
@@ -78,6 +80,8 @@ pub struct Outcome {
     pub view_changes: u64,
     /// Crashes.
     pub crashes: u64,
+    /// Faults of machines, links and clients, those spared included: they are numbered from 0.
+    pub faults: u64,
     /// Crashed replicas that became normal again.
     pub recoveries: u64,
     /// What was exercised.
@@ -151,6 +155,7 @@ fn report<W: Workload>(
         committed: ghost.map_or(0, |ghost| ghost.head().0),
         view_changes: ghost.map_or(0, |ghost| ghost.view().0),
         crashes: simulation.map_or(0, |simulation| simulation.crashes),
+        faults: simulation.map_or(0, |simulation| simulation.faults),
         recoveries: simulation.map_or(0, |simulation| simulation.cluster.recoveries()),
         coverage: simulation.map_or_else(Coverage::default, |simulation| simulation.coverage.clone()),
         failure,

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use viewstamped_protocol::{StatusName, Time, ViewNumber};
+use viewstamped_protocol::{Options, StatusName, Time, ViewNumber};
 
 use crate::checkers::{Checked, Violation, hold};
 use crate::coverage::Mark;
@@ -38,7 +38,11 @@ impl<W: Workload> Simulation<'_, W> {
         self.is_healed = true;
         self.serve_through_hub()?;
         let core = self.heal()?;
+        let healed_at = self.now;
         self.run_until(&core, |simulation| simulation.is_one_view(&core) && simulation.unanswered().is_none())?;
+        // Votes of before count as long as a backup is patient: with those of a deaf outsider they could still be a quorum.
+        let lapsed = healed_at.after(2 * self.slowest(|options| options.suspect_timeout));
+        while self.step(lapsed)? {}
         self.converge(&core)
     }
 
@@ -205,15 +209,17 @@ impl<W: Workload> Simulation<'_, W> {
     /// How long a healed group may take: every member's turn as primary at the slowest timeouts, twice, the clients' retries, and
     /// the whole log entry by entry.
     fn bound(&self) -> Duration {
-        let slowest = |pick: fn(&viewstamped_protocol::Options) -> Duration| {
-            self.scenario.options.iter().map(pick).max().expect("a group has members")
-        };
         let rounds = u32::try_from(2 * (self.machines.len() + 2)).expect("few replicas");
-        slowest(|options| options.view_change_timeout_max) * rounds
-            + slowest(|options| options.suspect_timeout) * rounds
+        self.slowest(|options| options.view_change_timeout_max) * rounds
+            + self.slowest(|options| options.suspect_timeout) * rounds
             + self.scenario.client_options.retry_max * 20
             + self.scenario.network.latency_max
                 * u32::try_from(200 + 2 * self.cluster.checkers().ghost().head().0).expect("a short log")
+    }
+
+    /// The longest of a timeout that replicas may differ in.
+    fn slowest(&self, pick: fn(&Options) -> Duration) -> Duration {
+        self.scenario.options.iter().map(pick).max().expect("a group has members")
     }
 
     fn is_one_view(&self, core: &[usize]) -> bool {

@@ -8,7 +8,7 @@ use viewstamped_protocol::{ClientId, Contributions, OpNumber, Operation, Service
 use viewstamped_state::{Root, State};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How often the whole state is compared, in operations. Every 16th: a root costs as much as the state is large.
+/// How often the whole state is compared, in operations. Every 16th: a root costs the hashes of what changed since the last one.
 const ROOT_INTERVAL_OPS: u64 = 16;
 
 /// One call of `Service::execute` and what came of it.

@@ -1,5 +1,6 @@
 //! What a seed decides before the first event: the group, its limits, and which faults this run knows (a swarm).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use viewstamped_protocol::random::Random;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub clients_reach: Option<u32>,
     /// Messages that are lost until the faults end, beside those the seed loses.
     pub drops: Vec<Filter>,
+    /// Faults of machines, links and clients that do not happen, by their numbers in the order of time.
+    pub spared: BTreeSet<u64>,
     /// Dimensions of failure that are not left to the seed.
     pub rates: Vec<(Dimension, Rate)>,
 }
@@ -46,6 +49,7 @@ impl Default for Settings {
             flapping: None,
             clients_reach: None,
             drops: Vec::new(),
+            spared: BTreeSet::new(),
             rates: Vec::new(),
         }
     }

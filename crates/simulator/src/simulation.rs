@@ -78,6 +78,8 @@ pub(crate) struct Simulation<'a, W: Workload> {
     pub(crate) trace: Trace<'a>,
     pub(crate) coverage: Coverage,
     pub(crate) crashes: u64,
+    /// Faults of machines, links and clients so far, those spared included.
+    pub(crate) faults: u64,
     /// Requests submitted so far.
     pub(crate) requests: u64,
     /// The most requests in this phase.
@@ -138,6 +140,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             trace: Trace::new(sink),
             coverage: Coverage::default(),
             crashes: 0,
+            faults: 0,
             requests: 0,
             requests_max,
             think_time: scenario.think_time,

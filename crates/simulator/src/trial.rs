@@ -53,16 +53,16 @@ pub struct Watched {
 }
 
 impl Trial {
-    /// A group of default options that serves four clients.
+    /// A group of default options that serves two clients.
     #[must_use]
     pub fn serving(replicas: usize, seed: u64) -> Self {
-        Self::in_scenario(Scenario::calm(replicas, 4), seed)
+        Self::in_scenario(Scenario::calm(replicas, 2), seed)
     }
 
     /// The same with these options at every replica.
     #[must_use]
     pub fn with_options(replicas: usize, options: Options, seed: u64) -> Self {
-        Self::in_scenario(Scenario { options: vec![options; replicas], ..Scenario::calm(replicas, 4) }, seed)
+        Self::in_scenario(Scenario { options: vec![options; replicas], ..Scenario::calm(replicas, 2) }, seed)
     }
 
     fn in_scenario(scenario: Scenario, seed: u64) -> Self {

@@ -56,9 +56,11 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// Skips `page`, before which `walk` stands, if `other` has opened the same one and read none of its entries; opens it otherwise.
+/// Skips `page`, before which `walk` stands, if `other` has opened the same one; opens it otherwise.
+///
+/// Of one that is the same `other` has passed nothing: it passes an entry only when `walk` has passed all up to it.
 fn open_or_skip<'a>(walk: &mut Walk<'a>, page: &'a Page, other: &mut Walk<'a>) {
-    if other.begun(page.height()).is_some_and(|begun| begun.is_same(page)) {
+    if other.opened(page.height()).is_some_and(|opened| opened.is_same(page)) {
         walk.skip();
         other.leave(page.height());
     } else {
@@ -149,15 +151,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The open page of this height, if none of its entries was passed and none of its pages was skipped.
-    fn begun(&self, height: u8) -> Option<&'a Page> {
-        let (leaf, _, at) = self.leaf?;
-        if at > 0 || height == 0 {
-            return Some(leaf).filter(|_| at == 0);
-        }
-        let first = self.above.len().checked_sub(usize::from(height))?;
-        let opened = &self.above[first..];
-        opened.iter().all(|(_, _, next)| *next == 1).then(|| opened[0].0)
+    /// The open page of this height, if a leaf is open.
+    fn opened(&self, height: u8) -> Option<&'a Page> {
+        let (leaf, _, _) = self.leaf?;
+        let place = self.above.len().checked_sub(usize::from(height))?;
+        Some(self.above.get(place).map_or(leaf, |(page, _, _)| *page))
     }
 
     /// Goes to the page behind the open one of this height.

@@ -45,9 +45,11 @@ impl Interior {
         Arc::new(Self { hash: OnceLock::new(), height, separators, children })
     }
 
-    /// The place of the child that has `key` if any has.
-    pub(crate) fn child_of(&self, key: &[u8]) -> usize {
-        self.separators.up_to(key)
+    /// The place of the child that has `key` if any has, and how many bytes the key shares with all keys there, when it shares
+    /// `known` with all keys here.
+    pub(crate) fn child_of(&self, key: &[u8], known: usize) -> (usize, usize) {
+        let at = self.separators.up_to(key, known);
+        (at, self.separators.known_between(at, known))
     }
 
     /// What the page counts, against the page bytes of the options.

@@ -1,5 +1,6 @@
 //! A page of entries.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -15,13 +16,15 @@ use crate::slots::{self, LARGE, SLOT_BYTES, Slot, small};
 /// common prefix it knows must never decide anything that another replica could see.
 pub(crate) struct Leaf<B: ?Sized = [u8]> {
     pub(crate) hash: OnceLock<Hash>,
+    /// The last eight bytes of the prefix, as a number that is ordered as they are; 0 when the prefix is shorter.
+    pub(crate) prefix_end: u64,
     /// The number of entries.
     pub(crate) count: u16,
     /// All keys begin with the same bytes, at least this many.
     pub(crate) prefix: u16,
-    /// Where the bytes of keys and values begin.
+    /// How many bytes at the end of `bytes` are of keys and values.
     pub(crate) heap: u16,
-    /// How many bytes from there on belong to no entry.
+    /// How many of them belong to no entry.
     pub(crate) garbage: u16,
     /// What all entries together count.
     pub(crate) used: u16,
@@ -43,7 +46,7 @@ impl Leaf {
         let leaf = Arc::get_mut(&mut page).expect("nobody else knows it yet");
         if let [first, .., last] = entries {
             let prefix = keys::common_prefix(first.key.bytes(), last.key.bytes());
-            leaf.prefix = u16::try_from(prefix).unwrap_or(u16::MAX);
+            leaf.set_prefix(prefix, first.key.bytes());
         }
         for (at, entry) in entries.iter().enumerate().rev() {
             // From the last to the first: the heap grows downwards, and so the keys ascend in memory.
@@ -55,14 +58,24 @@ impl Leaf {
         page
     }
 
-    /// A copy that nobody shares.
-    pub(crate) fn copy(&self) -> Arc<Self> {
-        let mut page = slots::allocate(self.bytes.len(), self.large.clone());
+    /// A copy that nobody shares, in at least `room` bytes, which is no less than it has.
+    pub(crate) fn copy(&self, room: usize) -> Arc<Self> {
+        let mut page = slots::allocate(room, self.large.clone());
         let leaf = Arc::get_mut(&mut page).expect("nobody else knows it yet");
-        leaf.bytes.copy_from_slice(&self.bytes);
-        (leaf.count, leaf.prefix, leaf.heap) = (self.count, self.prefix, self.heap);
-        (leaf.garbage, leaf.used) = (self.garbage, self.used);
+        let (slots, heap) = (self.len() * SLOT_BYTES, usize::from(self.heap));
+        leaf.bytes[..slots].copy_from_slice(&self.bytes[..slots]);
+        let (new_heap, old_heap) = (leaf.bytes.len() - heap, self.bytes.len() - heap);
+        leaf.bytes[new_heap..].copy_from_slice(&self.bytes[old_heap..]);
+        (leaf.prefix_end, leaf.prefix, leaf.heap) = (self.prefix_end, self.prefix, self.heap);
+        (leaf.count, leaf.garbage, leaf.used) = (self.count, self.garbage, self.used);
         page
+    }
+
+    /// Notes that all keys begin with the first `prefix` bytes of `key`.
+    pub(crate) fn set_prefix(&mut self, prefix: usize, key: &[u8]) {
+        let prefix = prefix.min(usize::from(u16::MAX));
+        self.prefix = small(prefix);
+        self.prefix_end = prefix_end(&key[..prefix]).unwrap_or(0);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,23 +92,51 @@ impl Leaf {
         self.entries().map(|entry| entry.payload_bytes() as u64).sum()
     }
 
-    /// Where `key` is, or the place where it would be.
-    pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
+    /// Where `key` is, or the place where it would be. It begins with the same `known` bytes as all keys of the page.
+    pub(crate) fn search(&self, key: &[u8], known: usize) -> Result<usize, usize> {
         let slots = self.slots();
-        let Some(first) = slots.first() else { return Err(0) };
-        let prefix = usize::from(self.prefix);
-        let (start, rest) = key.split_at(prefix.min(key.len()));
-        let shared = &self.key_of(Slot::read(first))[..prefix];
-        if start != shared {
-            return Err(if start < shared { 0 } else { slots.len() });
+        if slots.is_empty() {
+            return Err(0);
         }
+        match self.order_of_start(key, known) {
+            Ordering::Less => return Err(0),
+            Ordering::Greater => return Err(slots.len()),
+            Ordering::Equal => {}
+        }
+        let prefix = usize::from(self.prefix);
+        let rest = &key[prefix..];
         let head = keys::head(rest);
         let low = slots.partition_point(|slot| Slot::head(slot) < head);
-        let ties = slots[low..].iter().take_while(|slot| Slot::head(slot) == head).count();
-        slots[low..low + ties]
-            .binary_search_by(|slot| self.key_of(Slot::read(slot))[prefix..].cmp(rest))
-            .map(|at| low + at)
-            .map_err(|at| low + at)
+        let has_head = |at: usize| slots.get(at).is_some_and(|slot| Slot::head(slot) == head);
+        if !has_head(low) {
+            return Err(low);
+        }
+        let ties = if has_head(low + 1) { slots[low..].partition_point(|slot| Slot::head(slot) == head) } else { 1 };
+        let order = |slot: &[u8; SLOT_BYTES]| self.order_of_tied(Slot::read(slot), rest);
+        slots[low..low + ties].binary_search_by(order).map(|at| low + at).map_err(|at| low + at)
+    }
+
+    /// How the key of a slot is ordered against one that has the same prefix, the same head, and this rest behind the prefix.
+    fn order_of_tied(&self, slot: Slot, rest: &[u8]) -> Ordering {
+        let prefix = usize::from(self.prefix);
+        if slot.key == LARGE {
+            return self.key_of(slot)[prefix..].cmp(rest);
+        }
+        keys::order_of_tied(usize::from(slot.key) - prefix, || &self.key_of(slot)[prefix..], rest)
+    }
+
+    /// How `key` begins, compared with the prefix. Mostly without a look at the keys.
+    fn order_of_start(&self, key: &[u8], known: usize) -> Ordering {
+        let prefix = usize::from(self.prefix);
+        if prefix <= known {
+            return Ordering::Equal;
+        }
+        if prefix - known <= 8
+            && let Some(end) = key.get(..prefix).and_then(prefix_end)
+        {
+            return end.cmp(&self.prefix_end);
+        }
+        keys::order_of_start(key, &self.key(0)[..prefix], known)
     }
 
     pub(crate) fn key(&self, at: usize) -> &[u8] {
@@ -104,7 +145,7 @@ impl Leaf {
 
     pub(crate) fn value(&self, at: usize) -> &[u8] {
         let slot = self.slot(at);
-        let stored = &self.bytes[slot.value_range()];
+        let stored = &self.bytes[slot.value_range(self.bytes.len())];
         if slot.value == LARGE { &self.large_of(stored).bytes } else { stored }
     }
 
@@ -118,7 +159,8 @@ impl Leaf {
             let stored = &self.bytes[range];
             if length == LARGE { Field::Large(self.large_of(stored).clone()) } else { Field::Inline(stored) }
         };
-        Entry { key: field(slot.key, slot.key_range()), value: field(slot.value, slot.value_range()) }
+        let room = self.bytes.len();
+        Entry { key: field(slot.key, slot.key_range(room)), value: field(slot.value, slot.value_range(room)) }
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
@@ -134,7 +176,7 @@ impl Leaf {
     }
 
     fn key_of(&self, slot: Slot) -> &[u8] {
-        let stored = &self.bytes[slot.key_range()];
+        let stored = &self.bytes[slot.key_range(self.bytes.len())];
         if slot.key == LARGE { &self.large_of(stored).bytes } else { stored }
     }
 
@@ -145,18 +187,18 @@ impl Leaf {
 
     /// How many bytes lie between the slots and the heap.
     pub(crate) fn free(&self) -> usize {
-        usize::from(self.heap) - self.len() * SLOT_BYTES
+        self.bytes.len() - usize::from(self.heap) - self.len() * SLOT_BYTES
     }
 
     /// Copies the key and the value into the heap, which has room. Returns the slot of the entry.
     pub(crate) fn store(&mut self, entry: &Entry<'_>) -> Slot {
-        let at = usize::from(self.heap) - entry.stored_bytes();
-        self.heap = small(at);
+        self.heap += small(entry.stored_bytes());
+        let at = self.bytes.len() - usize::from(self.heap);
         let end = at + entry.key.stored_bytes();
         let key = self.store_field(&entry.key, at);
         let value = self.store_field(&entry.value, end);
         let prefix = usize::from(self.prefix);
-        Slot { head: keys::head(&entry.key.bytes()[prefix..]), at: small(at), key, value }
+        Slot { head: keys::head(&entry.key.bytes()[prefix..]), at: self.heap, key, value }
     }
 
     /// Writes what the page stores of `field` to `at`. Returns its length, as slots name it.
@@ -173,6 +215,11 @@ impl Leaf {
             }
         }
     }
+}
+
+/// The last eight bytes of a prefix that has so many, as a number that is ordered as they are.
+fn prefix_end(prefix: &[u8]) -> Option<u64> {
+    prefix.last_chunk().map(|end| u64::from_be_bytes(*end))
 }
 
 /// The number of a large field, from where the field would be.

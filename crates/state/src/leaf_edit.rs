@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::entry::{Entry, Field};
+use crate::entry::Entry;
 use crate::keys;
 use crate::leaf::{Leaf, large_number};
 use crate::options::PageOptions;
@@ -18,25 +18,30 @@ pub(crate) struct Written {
     pub(crate) upper: Option<Arc<Leaf>>,
 }
 
+/// Writes `value` over the one of `key`, if there is one of the same length in the page. Returns whether there was.
+pub(crate) fn overwrite(page: &mut Arc<Leaf>, known: usize, key: &[u8], value: &[u8]) -> bool {
+    let Ok(at) = page.search(key, known) else { return false };
+    let slot = page.slot(at);
+    if slot.value == LARGE || usize::from(slot.value) != value.len() {
+        return false;
+    }
+    let leaf = changed(page);
+    let place = slot.value_range(leaf.bytes.len());
+    leaf.bytes[place].copy_from_slice(value);
+    true
+}
+
 /// Writes `entry` into the page, or into one of the two pages that it becomes.
-pub(crate) fn write(page: &mut Arc<Leaf>, entry: &Entry<'_>, options: &PageOptions) -> Written {
-    match page.search(entry.key.bytes()) {
+///
+/// All keys of the page and that of the entry begin with the same `known` bytes.
+pub(crate) fn write(page: &mut Arc<Leaf>, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Written {
+    match page.search(entry.key.bytes(), known) {
         Ok(at) => replace(page, at, entry, options),
         Err(at) => Written { replaced: None, upper: insert(page, at, entry, options) },
     }
 }
 
 fn replace(page: &mut Arc<Leaf>, at: usize, entry: &Entry<'_>, options: &PageOptions) -> Written {
-    let slot = page.slot(at);
-    if let Field::Inline(value) = entry.value
-        && slot.value != LARGE
-        && value.len() == usize::from(slot.value)
-    {
-        // The usual case: nothing moves.
-        let payload_bytes = page.key(at).len() + value.len();
-        changed(page).bytes[slot.value_range()].copy_from_slice(value);
-        return Written { replaced: Some(payload_bytes), upper: None };
-    }
     let old = page.entry(at);
     let (old_bytes, payload_bytes) = (old.page_bytes(), old.payload_bytes());
     let upper = if page.used() - old_bytes + entry.page_bytes() > options.page_bytes() {
@@ -85,7 +90,8 @@ pub(crate) fn remove(page: &mut Arc<Leaf>, at: usize) {
     leaf.bytes.copy_within(begin + SLOT_BYTES..end, begin);
     leaf.count -= 1;
     let number = |length: u16, range| (length == LARGE).then(|| large_number(&leaf.bytes[range]));
-    let (key, value) = (number(slot.key, slot.key_range()), number(slot.value, slot.value_range()));
+    let room = leaf.bytes.len();
+    let (key, value) = (number(slot.key, slot.key_range(room)), number(slot.value, slot.value_range(room)));
     // The larger number first: giving it up cannot change the smaller one.
     for number in [key.max(value), key.min(value)].into_iter().flatten() {
         leaf.forget_large(number);
@@ -104,7 +110,7 @@ pub(crate) fn merge(lower: &Leaf, upper: &Leaf) -> Arc<Leaf> {
 /// The page, shared with nobody and without a hash.
 fn changed(page: &mut Arc<Leaf>) -> &mut Leaf {
     if Arc::strong_count(page) != 1 {
-        *page = page.copy();
+        *page = page.copy(page.bytes.len());
     }
     let leaf = Arc::get_mut(page).expect("a page has no weak pointers");
     leaf.hash.take();
@@ -118,7 +124,11 @@ fn make_room(page: &mut Arc<Leaf>, bytes: usize, options: &PageOptions) {
         let stored = page.stored_bytes();
         let most = options.page_bytes().saturating_sub(stored);
         let spare = (bytes + (stored + bytes) / 8).min(most).max(bytes);
-        *page = Leaf::build(&page.entries().collect::<Vec<_>>(), spare);
+        *page = if page.garbage == 0 {
+            page.copy(stored + spare)
+        } else {
+            Leaf::build(&page.entries().collect::<Vec<_>>(), spare)
+        };
     }
 }
 
@@ -156,13 +166,13 @@ pub(crate) fn split_place(sizes: impl Iterator<Item = usize>, total: usize, want
 impl Leaf {
     /// The bytes its entries take, slots included.
     fn stored_bytes(&self) -> usize {
-        self.len() * SLOT_BYTES + self.bytes.len() - usize::from(self.heap) - usize::from(self.garbage)
+        self.len() * SLOT_BYTES + usize::from(self.heap) - usize::from(self.garbage)
     }
 
     /// Makes the prefix one of `key`, too.
     fn admit(&mut self, key: &[u8]) {
         if self.count == 0 {
-            self.prefix = 0;
+            self.set_prefix(0, key);
             return;
         }
         let first = self.key(0);
@@ -171,7 +181,7 @@ impl Leaf {
             return;
         }
         // A page of one entry has no prefix yet; otherwise it becomes shorter.
-        self.prefix = u16::try_from(keys::common_prefix(key, first)).unwrap_or(u16::MAX);
+        self.set_prefix(keys::common_prefix(key, first), key);
         for at in 0..self.len() {
             let head = keys::head(&self.key(at)[usize::from(self.prefix)..]);
             let slot = Slot { head, ..self.slot(at) };
@@ -186,9 +196,10 @@ impl Leaf {
         if number == last {
             return;
         }
+        let room = self.bytes.len();
         for at in 0..self.len() {
             let slot = self.slot(at);
-            for (length, range) in [(slot.key, slot.key_range()), (slot.value, slot.value_range())] {
+            for (length, range) in [(slot.key, slot.key_range(room)), (slot.value, slot.value_range(room))] {
                 if length == LARGE && large_number(&self.bytes[range.clone()]) == last {
                     self.bytes[range].copy_from_slice(&small(number).to_le_bytes());
                     return;

@@ -25,6 +25,8 @@
 mod difference;
 mod entry;
 mod interior;
+#[cfg(test)]
+mod invariants;
 mod keys;
 mod leaf;
 mod leaf_edit;
@@ -82,21 +84,21 @@ impl State {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let leaf = self.root.leaf_of(key);
-        leaf.search(key).ok().map(|at| leaf.value(at))
+        let (leaf, at) = self.root.find(key);
+        at.map(|at| leaf.value(at))
     }
 
     /// Whether `key` has a value.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.root.leaf_of(key).search(key).is_ok()
+        self.root.find(key).1.is_some()
     }
 
     /// Gives `key` this value, copying both. Returns whether it had one before.
     ///
     /// A value as long as the one before is written over it.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
-        self.write(&Entry::copied(key, value, &self.options))
+        self.root.overwrite(key, value) || self.write(&Entry::copied(key, value, &self.options))
     }
 
     /// Gives `key` this value, as [`State::put`] does. Returns whether it had one before.
@@ -117,7 +119,7 @@ impl State {
     }
 
     fn write(&mut self, entry: &Entry<'_>) -> bool {
-        let page::Inserted { replaced, upper } = self.root.insert(entry, &self.options);
+        let page::Inserted { replaced, upper } = self.root.insert(0, entry, &self.options);
         if let Some((separator, upper)) = upper {
             let lower = std::mem::replace(&mut self.root, Page::empty());
             self.root = Page::above(lower, &separator, upper);
@@ -138,7 +140,7 @@ impl State {
             // Removing nothing must not copy pages that a snapshot shares.
             return false;
         }
-        self.bytes -= self.root.remove(key, &self.options);
+        self.bytes -= self.root.remove(0, key, &self.options);
         self.keys -= 1;
         self.trim();
         true
@@ -309,3 +311,8 @@ impl Deref for Snapshot {
         &self.0
     }
 }
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,7 +31,7 @@ impl PageOptions {
     }
 
     /// The most bytes of a page. Keys longer than a sixteenth of it and values longer than a quarter lie outside of the pages, which
-    /// hold their hashes. A page of separators may be larger while it has fewer than four children.
+    /// hold their hashes. A page of fewer than eight children may be larger, when long keys separate them.
     #[must_use]
     pub const fn page_bytes(&self) -> usize {
         self.page_bytes

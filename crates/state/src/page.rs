@@ -78,28 +78,34 @@ impl Page {
         }
     }
 
-    /// The leaf that has `key` if any has.
-    pub(crate) fn leaf_of(&self, key: &[u8]) -> &Leaf {
-        let mut page = self;
+    /// The leaf that has `key` if any has, and where it is there.
+    pub(crate) fn find(&self, key: &[u8]) -> (&Leaf, Option<usize>) {
+        let (mut page, mut known) = (self, 0);
         loop {
             match page {
-                Self::Leaf(leaf) => return leaf,
-                Self::Interior(interior) => page = &interior.children[interior.child_of(key)].page,
+                Self::Leaf(leaf) => return (leaf, leaf.search(key, known).ok()),
+                Self::Interior(interior) => {
+                    let at;
+                    (at, known) = interior.child_of(key, known);
+                    page = &interior.children[at].page;
+                }
             }
         }
     }
 
     /// How many keys are smaller than `key`, or also `key` itself if `with_key`.
     pub(crate) fn rank(&self, key: &[u8], with_key: bool) -> u64 {
-        let (mut page, mut before) = (self, 0);
+        let (mut page, mut known, mut before) = (self, 0, 0);
         loop {
             match page {
                 Self::Leaf(leaf) => {
-                    let place = leaf.search(key).map_or_else(|at| at, |at| at + usize::from(with_key));
+                    let place = leaf.search(key, known).map_or_else(|at| at, |at| at + usize::from(with_key));
                     return before + place as u64;
                 }
                 Self::Interior(interior) => {
-                    let (smaller, rest) = interior.children.split_at(interior.child_of(key));
+                    let at;
+                    (at, known) = interior.child_of(key, known);
+                    let (smaller, rest) = interior.children.split_at(at);
                     before += smaller.iter().map(|child| child.keys).sum::<u64>();
                     page = &rest[0].page;
                 }
@@ -127,35 +133,54 @@ impl Page {
         }
     }
 
-    /// Writes an entry below the page.
-    pub(crate) fn insert(&mut self, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
+    /// Writes `value` over the one of `key`, if there is one of the same length in a page. Returns whether there was.
+    ///
+    /// The usual way to write, and fast: nothing moves, and no number changes. Otherwise all that it touched is about to be changed
+    /// by [`Self::insert`].
+    pub(crate) fn overwrite(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let (mut page, mut known) = (self, 0);
+        loop {
+            match page {
+                Self::Leaf(leaf) => return leaf_edit::overwrite(leaf, known, key, value),
+                Self::Interior(interior) => {
+                    let interior = changed(interior);
+                    let at;
+                    (at, known) = interior.child_of(key, known);
+                    page = &mut interior.children[at].page;
+                }
+            }
+        }
+    }
+
+    /// Writes an entry below the page. All keys there and that of the entry begin with the same `known` bytes.
+    pub(crate) fn insert(&mut self, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
         match self {
             Self::Leaf(page) => {
-                let written = leaf_edit::write(page, entry, options);
+                let written = leaf_edit::write(page, known, entry, options);
                 let upper = written.upper.map(|upper| {
                     let separator = keys::separator(page.key(page.len() - 1), upper.key(0)).to_vec();
                     (separator, Self::Leaf(upper))
                 });
                 Inserted { replaced: written.replaced, upper }
             }
-            Self::Interior(page) => insert_below(changed(page), entry, options),
+            Self::Interior(page) => insert_below(changed(page), known, entry, options),
         }
     }
 
     /// Removes the entry of `key`, which is there. Returns the bytes of its key and value.
-    pub(crate) fn remove(&mut self, key: &[u8], options: &PageOptions) -> u64 {
+    pub(crate) fn remove(&mut self, known: usize, key: &[u8], options: &PageOptions) -> u64 {
         match self {
             Self::Leaf(page) => {
-                let at = page.search(key).expect("the key is there");
+                let at = page.search(key, known).expect("the key is there");
                 let bytes = page.key(at).len() + page.value(at).len();
                 leaf_edit::remove(page, at);
                 bytes as u64
             }
             Self::Interior(page) => {
                 let page = changed(page);
-                let at = page.child_of(key);
+                let (at, known) = page.child_of(key, known);
                 let child = &mut page.children[at];
-                let bytes = child.page.remove(key, options);
+                let bytes = child.page.remove(known, key, options);
                 (child.keys, child.bytes) = (child.keys - 1, child.bytes - bytes);
                 page.tend(at, options);
                 bytes
@@ -193,10 +218,10 @@ impl Page {
     }
 }
 
-fn insert_below(page: &mut Interior, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
-    let at = page.child_of(entry.key.bytes());
+fn insert_below(page: &mut Interior, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
+    let (at, known) = page.child_of(entry.key.bytes(), known);
     let child = &mut page.children[at];
-    let Inserted { replaced, upper } = child.page.insert(entry, options);
+    let Inserted { replaced, upper } = child.page.insert(known, entry, options);
     child.keys += u64::from(replaced.is_none());
     let (old_bytes, new_bytes) = (replaced.unwrap_or(0) as u64, entry.payload_bytes() as u64);
     child.bytes = child.bytes + new_bytes - old_bytes;

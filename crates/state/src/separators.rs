@@ -1,5 +1,7 @@
 //! The keys that tell the children of a page apart.
 
+use std::cmp::Ordering;
+
 use crate::keys;
 
 /// Ascending keys in one piece of memory.
@@ -12,6 +14,8 @@ pub(crate) struct Separators {
     /// Where each key ends in `bytes`.
     ends: Vec<u32>,
     bytes: Vec<u8>,
+    /// How many bytes each key has in common with the next one.
+    shared: Vec<u32>,
 }
 
 impl Separators {
@@ -42,29 +46,36 @@ impl Separators {
         (0..self.len()).map(|at| self.key(at))
     }
 
-    /// How many of the keys are `key` or smaller.
-    pub(crate) fn up_to(&self, key: &[u8]) -> usize {
-        if self.ends.is_empty() {
-            return 0;
+    /// How many of the keys are `key` or smaller. It begins with the same `known` bytes as all of them.
+    pub(crate) fn up_to(&self, key: &[u8], known: usize) -> usize {
+        match keys::order_of_start(key, &self.bytes[..self.prefix], known) {
+            Ordering::Less => return 0,
+            Ordering::Greater => return self.len(),
+            Ordering::Equal => {}
         }
-        let (start, rest) = key.split_at(self.prefix.min(key.len()));
-        let shared = &self.bytes[..self.prefix];
-        if start != shared {
-            return if start < shared { 0 } else { self.len() };
-        }
+        let rest = &key[self.prefix..];
         let head = keys::head(rest);
         let low = self.heads.partition_point(|other| *other < head);
-        let ties = self.heads[low..].iter().take_while(|other| **other == head).count();
-        let mut tied = low..low + ties;
+        if self.heads.get(low) != Some(&head) {
+            return low;
+        }
+        let mut tied = low..low + self.heads[low..].partition_point(|other| *other == head);
         while !tied.is_empty() {
             let middle = tied.start + tied.len() / 2;
-            if self.key(middle)[self.prefix..] <= *rest {
+            let other = &self.key(middle)[self.prefix..];
+            if keys::order_of_tied(other.len(), || other, rest).is_le() {
                 tied.start = middle + 1;
             } else {
                 tied.end = middle;
             }
         }
         tied.start
+    }
+
+    /// How many bytes are the same in all keys behind separator `at - 1` and before separator `at`, when in all keys of the page
+    /// `known` are.
+    pub(crate) fn known_between(&self, at: usize, known: usize) -> usize {
+        if at == 0 || at == self.len() { known } else { known.max(self.shared[at - 1] as usize) }
     }
 
     pub(crate) fn insert(&mut self, at: usize, key: &[u8]) {
@@ -101,6 +112,8 @@ impl Separators {
         let prefix = self.prefix;
         let heads = self.keys().map(|key| keys::head(&key[prefix..])).collect();
         self.heads = heads;
+        let shared = (1..self.len()).map(|at| keys::common_prefix(self.key(at - 1), self.key(at)));
+        self.shared = shared.map(|count| u32::try_from(count).expect("keys end at an u32")).collect();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The memory of a leaf: slots in the order of their keys from the front, keys and values behind them in any order.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::entry::Large;
@@ -10,7 +11,8 @@ use crate::leaf::Leaf;
 pub(crate) struct Slot {
     /// See [`keys::head`](crate::keys::head).
     pub(crate) head: u32,
-    /// Where the key begins; the value follows.
+    /// Where the key begins, counted back from the end of the page, so that it stays when the page gets more room. The value
+    /// follows the key.
     pub(crate) at: u16,
     /// The length of the key, or [`LARGE`].
     pub(crate) key: u16,
@@ -44,14 +46,15 @@ impl Slot {
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
-    /// Where the stored bytes of the key begin and where they end, which is where those of the value begin.
-    pub(crate) fn key_range(self) -> std::ops::Range<usize> {
-        let at = usize::from(self.at);
+    /// Where the stored bytes of the key lie in a page with `room` bytes.
+    pub(crate) fn key_range(self, room: usize) -> Range<usize> {
+        let at = room - usize::from(self.at);
         at..at + stored(self.key)
     }
 
-    pub(crate) fn value_range(self) -> std::ops::Range<usize> {
-        let at = usize::from(self.at) + stored(self.key);
+    /// Where the stored bytes of the value lie.
+    pub(crate) fn value_range(self, room: usize) -> Range<usize> {
+        let at = room - usize::from(self.at) + stored(self.key);
         at..at + stored(self.value)
     }
 
@@ -88,5 +91,5 @@ pub(crate) fn allocate(bytes: usize, large: Vec<Arc<Large>>) -> Arc<Leaf> {
 }
 
 fn empty<const N: usize>(bytes: [u8; N], large: Vec<Arc<Large>>) -> Leaf<[u8; N]> {
-    Leaf { hash: OnceLock::new(), count: 0, prefix: 0, heap: small(N), garbage: 0, used: 0, large, bytes }
+    Leaf { hash: OnceLock::new(), prefix_end: 0, count: 0, prefix: 0, heap: 0, garbage: 0, used: 0, large, bytes }
 }

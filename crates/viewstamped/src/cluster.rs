@@ -9,7 +9,7 @@ use viewstamped_protocol::{ClientOptions, ClusterId, ClusterOptions, Member, Nod
 use crate::client::{Client, ClientConfig};
 use crate::config::{Claim, Config, ConfigurationSource, TransportOptions};
 use crate::error::{ConnectError, StartError};
-use crate::node::{Listeners, Node};
+use crate::node::{self, Listeners, Node};
 use crate::runtime::random_bits;
 
 /// A group of replicas in this process. Everything is gone when it is dropped.
@@ -57,7 +57,7 @@ impl Cluster {
             crate::boot::format(path, cluster.id, id, cluster.members.clone(), ClusterOptions::default())?;
             let config = cluster.config(index, "127.0.0.1:0", None);
             let listeners = Listeners { clients: None, peers: Some(peers) };
-            let node = Node::start_on(config, listeners, service())?;
+            let node = Node::start_on(config, listeners, service(), node::spawn)?;
             cluster.endpoints.push(node.client_address().to_string());
             cluster.nodes.push(Some(node));
         }

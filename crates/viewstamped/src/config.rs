@@ -73,6 +73,18 @@ pub struct TransportOptions {
     pub hello_timeout: Duration,
     /// The most bytes queued for one client. Default 16 MiB; a client that reads no faster is disconnected.
     pub client_queue_bytes_max: usize,
+    /// The most bytes queued for all clients together. Default 128 MiB; beyond it the one with the longest queue is disconnected.
+    pub client_queues_bytes_max: usize,
+    /// The most bytes of messages that clients have begun and not completed, all together. Default 64 MiB; beyond it the
+    /// message begun first is given up, and its connection closed. Never less than one message of the largest size.
+    pub client_unfinished_bytes_max: usize,
+    /// How long a client may take from the first byte of a message to the last. Default 30 s: the largest one over 1 Mbit/s.
+    pub client_frame_timeout: Duration,
+    /// The most clients reached through one connection. Default 1,024: a gateway needs few. The one longest known is forgotten
+    /// for a new one, and is known again when it sends something.
+    pub connection_clients_max: usize,
+    /// The most clients reached through connections that serve more than one, all together. Default 65,536: some MiB.
+    pub clients_max: usize,
     /// The most bytes queued for one peer. Default 32 MiB; beyond it messages are dropped, and the protocol sends again.
     pub peer_queue_bytes_max: usize,
     /// The most bytes received from peers and not handled. Default 32 MiB; beyond it their sockets are not read.
@@ -110,6 +122,11 @@ impl Default for TransportOptions {
             peer_connections_max: 256,
             hello_timeout: Duration::from_secs(5),
             client_queue_bytes_max: 16 << 20,
+            client_queues_bytes_max: 128 << 20,
+            client_unfinished_bytes_max: 64 << 20,
+            client_frame_timeout: Duration::from_secs(30),
+            connection_clients_max: 1_024,
+            clients_max: 65_536,
             peer_queue_bytes_max: 32 << 20,
             peer_queue_down_bytes_max: 64 << 10,
             peer_silence_timeout: Duration::from_secs(3),

@@ -14,6 +14,7 @@ mod client;
 mod cluster;
 mod config;
 mod error;
+mod memory;
 mod node;
 mod runtime;
 mod status;
@@ -24,7 +25,8 @@ pub use client::{Client, ClientConfig, ConnectionOptions, Pending, SessionHandle
 pub use cluster::Cluster;
 pub use config::{Claim, Config, ConfigurationSource, TransportOptions};
 pub use error::{ConnectError, NodeError, StartError, StatusError};
-pub use node::Node;
+pub use memory::MemoryBudget;
+pub use node::{Node, ReplicaTask};
 pub use status::{MemberStatus, NodeStatus, fetch_status};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{

@@ -1,9 +1,8 @@
 //! A replica in this process: one thread that owns it, its sockets and its timer.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -27,8 +26,12 @@ pub struct Node {
     first_peers: Vec<String>,
     control: Arc<Control>,
     end: watch::Receiver<Option<Result<(), NodeError>>>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed when what the replica's thread had to do is done.
+    done: Mutex<mpsc::Receiver<()>>,
 }
+
+/// What a replica's thread has to do, until the replica stops.
+pub type ReplicaTask = Box<dyn FnOnce() + Send>;
 
 /// Sockets that listen already; made here when they do not.
 #[derive(Debug, Default)]
@@ -45,13 +48,29 @@ impl Node {
     /// # Errors
     /// When the directory does not belong to a replica that may run, or an address cannot be listened on.
     pub fn start<S: Service + Send + 'static>(config: Config, service: S) -> Result<Self, StartError> {
-        Self::start_on(config, Listeners::default(), service)
+        Self::start_on(config, Listeners::default(), service, spawn)
+    }
+
+    /// As [`Self::start`], on a thread of the caller's choice: `run` has to see to it that the task it is given is done, by a
+    /// thread that may be busy with it for as long as the replica runs.
+    ///
+    /// A program that is nothing but a replica gives it its main thread: some systems' memory allocators serve that one faster.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or when `run` fails.
+    pub fn start_by<S: Service + Send + 'static>(
+        config: Config,
+        service: S,
+        run: impl FnOnce(ReplicaTask) -> io::Result<()>,
+    ) -> Result<Self, StartError> {
+        Self::start_on(config, Listeners::default(), service, run)
     }
 
     pub(crate) fn start_on<S: Service + Send + 'static>(
         config: Config,
         listeners: Listeners,
         service: S,
+        run: impl FnOnce(ReplicaTask) -> io::Result<()>,
     ) -> Result<Self, StartError> {
         let boot = boot::open(&config)?;
         let client_listener = match listeners.clients {
@@ -75,7 +94,7 @@ impl Node {
         let (status, status_receiver) = watch::channel(boot.first_status(client_address));
         let (end, end_receiver) = watch::channel(None);
         let control = Arc::new(Control::default());
-        let (cluster, id) = (boot.cluster, boot.id);
+        let cluster = boot.cluster;
         let first_peers = match &boot.membership {
             Membership::Known(_) => Vec::new(),
             Membership::Unknown { peers } => peers.clone(),
@@ -90,15 +109,16 @@ impl Node {
             status,
             seed,
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("replica-{}", id.0))
-            .spawn(move || {
-                let result = thread::run(start, service);
-                end.send_replace(Some(result));
-            })
-            .map_err(|source| StartError::System { action: "start the replica's thread", source })?;
-        let (status, end, thread) = (status_receiver, end_receiver, Some(thread));
-        Ok(Self { cluster, status, client_address, first_peers, control, end, thread })
+        let (doing, done) = mpsc::channel();
+        let task = move || {
+            // Dropped when everything else is.
+            let _doing: mpsc::Sender<()> = doing;
+            let result = thread::run(start, service);
+            end.send_replace(Some(result));
+        };
+        run(Box::new(task)).map_err(|source| StartError::System { action: "start the replica's thread", source })?;
+        let (status, end, done) = (status_receiver, end_receiver, Mutex::new(done));
+        Ok(Self { cluster, status, client_address, first_peers, control, end, done })
     }
 
     /// What the replica says about itself, at most [`status_interval`](crate::TransportOptions::status_interval) old.
@@ -157,11 +177,14 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.control.stop();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been caught and told by `wait`.
-            let _ = thread.join();
-        }
+        // Nothing is ever sent: the end of the channel is the end of the task.
+        let _ = self.done.get_mut().unwrap_or_else(PoisonError::into_inner).recv();
     }
+}
+
+/// A thread of its own for a replica.
+pub(crate) fn spawn(task: ReplicaTask) -> io::Result<()> {
+    std::thread::Builder::new().name("replica".to_owned()).spawn(task).map(drop)
 }
 
 /// How long an address may be in use: a process that was killed just now keeps its own until the kernel has cleared it away.

@@ -50,6 +50,9 @@ pub struct NodeStatus {
     pub durability: String,
     /// The bytes of log in memory.
     pub log_bytes: u64,
+    /// The most memory that the process may take besides the state of its service, computed from its options; see
+    /// [`MemoryBudget`](crate::MemoryBudget).
+    pub memory_max_bytes: u64,
     /// Open sessions.
     pub sessions: u64,
     /// Where clients are served.

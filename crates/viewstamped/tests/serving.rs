@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use support::{Echo, PATIENCE, cluster, execute, until, until_settled, within};
-use viewstamped::{Bytes, Client, ClientConfig, ClientOptions, fetch_status};
+use viewstamped::{Bytes, Client, ClientConfig, ClientOptions, Cluster, Options, TransportOptions, fetch_status};
 
 #[tokio::test]
 async fn three_replicas_execute_each_operation_once_in_one_order() {
@@ -63,6 +63,18 @@ async fn the_death_of_the_primary_loses_nothing() {
     assert_eq!(execute(&client, "after").await.result, "61: after");
     let next = cluster.primary(PATIENCE).await.unwrap();
     assert_ne!(next, primary);
+}
+
+/// V14: its host refuses connections, so its backups know that it is gone.
+#[tokio::test]
+async fn a_primary_that_is_gone_is_replaced_long_before_it_would_be_suspected() {
+    let options = Options { suspect_timeout: 2 * PATIENCE, ..Options::default() };
+    let mut cluster = Cluster::start_with(3, options, TransportOptions::default(), || Echo).unwrap();
+    let client = cluster.client().unwrap();
+    execute(&client, "before").await;
+    let primary = cluster.primary(PATIENCE).await.unwrap();
+    cluster.kill(primary);
+    assert_eq!(execute(&client, "after").await.result, "2: after");
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use support::{Echo, PATIENCE, execute, until, within};
 use viewstamped::{
-    Bytes, Claim, Client, ClientConfig, ClusterId, ClusterOptions, Config, ConfigurationSource, Member, Node,
-    NodeError, NodeId, Operation, Role, Service, State, fetch_status, format,
+    Bytes, Claim, Client, ClientConfig, ClientError, ClusterId, ClusterOptions, Config, ConfigurationSource, Member,
+    Node, NodeError, NodeId, Operation, Role, Service, State, fetch_status, format,
 };
 
 /// A directory that disappears with the test.
@@ -33,13 +33,21 @@ impl Drop for Scratch {
     }
 }
 
-/// Breaks at the operation `break`.
-struct Fragile;
+/// Panics at the operation `trip`; at `break` so that it cannot go on.
+#[derive(Default)]
+struct Fragile {
+    is_broken: bool,
+}
 
 impl Service for Fragile {
     fn execute(&mut self, _: &mut State, operation: Operation<'_>) -> Bytes {
-        assert_ne!(operation.payload, "break", "an invariant of the service");
+        self.is_broken = operation.payload == "break";
+        assert!(operation.payload == "fine", "an invariant of the service");
         Bytes::new()
+    }
+
+    fn restored(&mut self, _: &State) {
+        assert!(!self.is_broken, "an invariant of the service that nothing mends");
     }
 }
 
@@ -47,17 +55,27 @@ fn client_of(node: &Node) -> Client {
     Client::connect(ClientConfig::new([node.client_address().to_string()])).unwrap()
 }
 
+/// One request must not bring down every replica that executes it.
+#[tokio::test]
+async fn a_panic_of_the_service_fails_its_request_and_stops_nobody() {
+    let scratch = Scratch::formatted("tripped");
+    let node = Node::start(scratch.config(), Fragile::default()).unwrap();
+    let client = client_of(&node);
+    assert_eq!(within(client.submit("trip")).await.unwrap_err(), ClientError::Panicked);
+    execute(&client, "fine").await;
+}
+
 /// A replica whose invariants are broken never limps on.
 #[tokio::test]
 async fn a_broken_invariant_stops_the_replica_and_is_told() {
     let scratch = Scratch::formatted("fragile");
-    let node = Node::start(scratch.config(), Fragile).unwrap();
+    let node = Node::start(scratch.config(), Fragile::default()).unwrap();
     let client = client_of(&node);
     execute(&client, "fine").await;
     let _pending = client.submit("break");
     let error = within(node.wait()).await.unwrap_err();
     let NodeError::Panicked { message } = &error else { panic!("{error}") };
-    assert!(message.contains("an invariant of the service"), "{message}");
+    assert!(message.contains("that nothing mends"), "{message}");
     let address = node.client_address().to_string();
     assert!(fetch_status(&address, PATIENCE).await.is_err(), "its sockets are closed");
 }

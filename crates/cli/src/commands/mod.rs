@@ -34,7 +34,7 @@ impl Command {
         match self {
             Self::Dev(dev) => dev.run(config).await,
             Self::Format(format) => format.run(),
-            Self::Start(start) => start.run().await,
+            Self::Start(_) => unreachable!("a replica has the main thread to itself"),
             Self::Status(status) => status.run().await,
             Self::Kv(kv) => kv.run().await,
             Self::Bench(bench) => bench.run().await,

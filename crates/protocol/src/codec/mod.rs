@@ -38,7 +38,7 @@ pub use client::{REASON_BYTES_MAX, RESUMED_SLOTS_MAX, encode_from_client, encode
 pub use connection::{Hello, Purpose};
 pub use error::DecodeError;
 pub use header::{HEADER_BYTES, MAGIC, VERSION};
-pub use reader::NUMBER_MAX;
+pub use reader::{KEPT_FRAME_BYTES, NUMBER_MAX};
 pub use replica::{ADDRESS_BYTES_MAX, encode_message};
 
 use crate::message::{FromClient, Message, ToClient};

@@ -8,8 +8,9 @@ use super::DecodeError;
 /// that counting on from any number received never overflows.
 pub const NUMBER_MAX: u64 = u64::MAX >> 1;
 
-/// Above this many bytes a frame fills a good part of the buffer in which it was received.
-const SMALL_FRAME_BYTES: usize = 16 << 10;
+/// From this many bytes on a frame fills a good part of the buffer in which it was received, and what is decoded from it shares
+/// that buffer.
+pub const KEPT_FRAME_BYTES: usize = 16 << 10;
 
 /// A frame and how far it was read.
 pub(super) struct Reader<'a> {
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
     fn detached(&self, taken: &[u8]) -> Bytes {
         if taken.is_empty() {
             Bytes::new()
-        } else if self.frame.len() <= SMALL_FRAME_BYTES {
+        } else if self.frame.len() < KEPT_FRAME_BYTES {
             Bytes::copy_from_slice(taken)
         } else {
             self.frame.slice_ref(taken)

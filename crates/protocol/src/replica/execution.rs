@@ -87,11 +87,11 @@ impl<S: Service> Replica<S> {
         self.executor.executed() < self.commit
     }
 
-    /// Executes what is committed, up to the limit of one turn; the primary answers the clients.
+    /// Executes what is committed, up to the limits of one turn; the primary answers the clients.
     pub(super) fn execute(&mut self) {
         let count = self.commit.distance_from(self.executor.executed()).min(self.options.execute_ops_max);
         let last = self.executor.executed().plus(count);
-        while self.executor.executed() < last {
+        while self.executor.executed() < last && self.result_bytes < self.options.execute_bytes_max {
             let op = self.executor.executed().next();
             let entry = self.log.entry(op).expect("committed operations are in the log");
             let (reply, panic) = self.executor.execute(entry, &self.cluster_options);
@@ -101,9 +101,15 @@ impl<S: Service> Replica<S> {
             let client = entry.request.client();
             if let Status::Primary(primary) = &mut self.status {
                 primary.in_flight.executed(entry);
+                self.result_bytes += result_bytes(&reply);
                 self.reply(client, reply);
             }
         }
         self.admit_queued();
     }
+}
+
+/// What a reply takes of memory besides itself.
+fn result_bytes(reply: &ClientReply) -> usize {
+    if let ClientReply::Reply { result, .. } = reply { result.len() } else { 0 }
 }

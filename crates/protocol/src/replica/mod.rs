@@ -93,6 +93,8 @@ pub struct Replica<S> {
     now: Now,
     random: Random,
     outputs: VecDeque<Output>,
+    /// The bytes of the results made since outputs were drained.
+    result_bytes: usize,
     ignored: BTreeMap<Ignored, u64>,
     reported_foreign: BTreeSet<(NodeId, Ignored)>,
 }
@@ -134,6 +136,7 @@ impl<S: Service> Replica<S> {
             now,
             random,
             outputs: VecDeque::new(),
+            result_bytes: 0,
             ignored: BTreeMap::new(),
             reported_foreign: BTreeSet::new(),
         };
@@ -168,6 +171,7 @@ impl<S: Service> Replica<S> {
     /// What several inputs asked for since the last drain goes out together: one PREPARE, one PREPAREOK (6.2).
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outputs.is_empty() {
+            self.result_bytes = 0;
             self.flush();
         }
         self.outputs.pop_front()

@@ -80,8 +80,8 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// Try again here, later; `of` is the slot and number of an operation. Not said by a primary that hears no quorum: its clients would wait for it for ever, and never hear
-    /// that there is another (V8).
+    /// Try again here, later; `of` is the slot and number of an operation. Not said by a primary that hears no quorum: its clients
+    /// would wait for it for ever, and never hear that there is another (V8).
     pub(super) fn busy(&mut self, client: ClientId, of: Option<(Slot, RequestNumber)>, reason: BusyReason) {
         if matches!(&self.status, Status::Primary(primary) if primary.abdicated) {
             let reason = NotServingReason::ViewChange;

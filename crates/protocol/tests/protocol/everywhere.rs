@@ -4,7 +4,8 @@ use crate::common::{CLIENT, CLUSTER, Group, ms};
 use bytes::Bytes;
 use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::message::{
-    Body, BusyReason, ClientReply, ClientRequest, DoViewChange, Header, PrimaryState, RecoveryResponse, RefusedReason,
+    Body, BusyReason, ClientReply, ClientRequest, DoViewChange, Header, NotServingReason, PrimaryState,
+    RecoveryResponse, RefusedReason,
 };
 use viewstamped_protocol::*;
 
@@ -177,6 +178,18 @@ fn a_full_log_still_answers_for_what_was_executed() {
     group.crash(0);
     group.run_for(ms(1_000));
     assert_eq!(group.execute(1, session, 3, "x"), "xxx", "also by a primary that takes a full log over");
+}
+
+/// V8, O5: a primary that hears no quorum promises nobody that it will have room later: its clients would wait for it for ever, and
+/// never hear that there is another.
+#[test]
+fn a_full_log_at_a_deposed_primary_sends_its_clients_away() {
+    let (mut group, session) = with_a_full_log();
+    group.isolate(0);
+    group.run_for(ms(1_000));
+    group.replies.clear();
+    group.submit(0, session, 4, "y");
+    assert_eq!(replies(&group), [ClientReply::NotServing { reason: NotServingReason::ViewChange }]);
 }
 
 /// O5: the queue of requests that wait for the pipeline is bounded in bytes, by what they hold; none of what it took is lost.

@@ -7,6 +7,18 @@ use viewstamped_protocol::message::{
 };
 use viewstamped_protocol::*;
 
+/// Requests of so many slots reach the primary before it sends anything.
+fn submit_together(group: &mut Group, session: SessionNumber, slots: Slot) {
+    let replica = group.replicas.get_mut(&NodeId(0)).unwrap();
+    for slot in 0..slots {
+        let payload = Bytes::from_static(b"x");
+        let body = ClientRequest::Operation { session, slot, number: RequestNumber(1), payload };
+        let message = FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: CLIENT, body };
+        replica.handle(group.now, Input::Client(message));
+    }
+    group.input(0, Input::Tick);
+}
+
 fn replies(group: &Group) -> Vec<&ClientReply> {
     group.replies.iter().map(|reply| &reply.body).collect()
 }
@@ -126,17 +138,26 @@ fn another_entry_under_a_known_number_is_not_acknowledged() {
 #[test]
 fn requests_that_arrive_together_are_prepared_together() {
     let (mut group, session) = quiet(3);
-    let replica = group.replicas.get_mut(&NodeId(0)).unwrap();
-    for slot in 0..5 {
-        let payload = Bytes::from_static(b"x");
-        let body = ClientRequest::Operation { session, slot, number: RequestNumber(1), payload };
-        let message = FromClient { cluster: CLUSTER, epoch: EpochNumber::ZERO, client: CLIENT, body };
-        replica.handle(group.now, Input::Client(message));
-    }
-    group.input(0, Input::Tick);
+    submit_together(&mut group, session, 5);
     assert_eq!(group.transcript(), ["r0->r1 PREPARE v0 n2..n6 k1", "r0->r2 PREPARE v0 n2..n6 k1"]);
     group.deliver(0, 1, "PREPARE");
     assert_eq!(group.take(1, 0, "PREPAREOK").to_string(), "PREPAREOK v0 n6", "one, for all");
+}
+
+/// Results are sent before more of them are made: a thousand large ones that commit at once would not fit memory.
+#[test]
+fn large_results_of_a_burst_are_made_in_portions() {
+    let options = Options { execute_bytes_max: 3, ..Options::default() };
+    let (mut group, session) = quiet_with(3, options);
+    submit_together(&mut group, session, 6);
+    group.deliver(0, 1, "PREPARE");
+    group.deliver(1, 0, "PREPAREOK");
+    // Each result is one byte longer than the one before it.
+    assert_eq!((group.commit(0), replies(&group).len()), (7, 2), "the second one reaches the limit");
+    group.input(0, Input::Tick);
+    assert_eq!(replies(&group).len(), 3);
+    group.run_for(ms(10));
+    assert_eq!(replies(&group).len(), 6, "the rest follows");
 }
 
 /// What does not fit the pipeline waits; what does not fit the queue is told so. Nothing that was acknowledged is dropped.

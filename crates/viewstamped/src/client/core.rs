@@ -129,9 +129,14 @@ impl Shared {
         self.flush(&mut core, endpoint.0);
     }
 
-    /// There is no connection to the endpoint; what waits for it is lost, and sent again when its time comes.
+    /// There is no connection to the endpoint; what waits for it is lost, and asked elsewhere if it was the primary's.
     pub(super) fn disconnected(&self, endpoint: Endpoint) {
-        self.lock().outlets[endpoint.0] = Outlet::default();
+        let mut core = self.lock();
+        core.outlets[endpoint.0] = Outlet::default();
+        core.proxy.on_unreachable(self.clock.monotonic(), endpoint);
+        drop(core);
+        // The task sends what the proxy wants, and looks at its deadlines.
+        self.wake.notify_one();
     }
 
     /// The socket takes more. Returns whether everything is written.

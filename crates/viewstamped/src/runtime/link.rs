@@ -2,9 +2,10 @@
 //! queues behind a state transfer. Only what dials writes; what accepts reads.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -16,6 +17,7 @@ use viewstamped_protocol::codec::{self, Frame, Hello, Purpose};
 use viewstamped_protocol::random::Random;
 
 use super::frames::{FrameReader, ReadError};
+use super::listener::read_peer;
 use super::outlet::Outlet;
 use super::shared::Shared;
 use super::socket;
@@ -46,6 +48,13 @@ enum DialError {
     /// The other side is not who it should be.
     #[error("{0}")]
     Stranger(String),
+}
+
+impl DialError {
+    /// Whether nobody listens at the address, and the peer's host says so: the peer's process does not run.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused)
+    }
 }
 
 impl Link {
@@ -98,12 +107,21 @@ pub(crate) async fn keep_connected(shared: Rc<Shared>, index: usize, seed: u128)
                 backoff = limits.reconnect_backoff;
                 tracing::info!(peer = link.peer.0, purpose = ?link.purpose, address = %link.address, "connected to peer");
                 link.outlet.connect(Arc::new(socket));
-                let end = read_answers(&shared, reader).await;
+                let connected = Instant::now();
+                // Few answers come back: what accepts reads.
+                let end = read_peer(&shared, reader, link.peer).await;
                 link.outlet.disconnect();
                 tracing::info!(peer = link.peer.0, purpose = ?link.purpose, %end, "connection to peer ended");
+                if connected.elapsed() >= limits.reconnect_backoff {
+                    // Dialed again at once: whether the peer's process is gone is what the group wants to know.
+                    continue;
+                }
             }
             Err(DialError::Stranger(reason)) => shared.problem("foreign-peer", || reason),
             Err(error) => {
+                if error.is_refusal() {
+                    shared.peer_refused(link.peer);
+                }
                 tracing::debug!(peer = link.peer.0, address = %link.address, %error, "cannot connect to peer");
             }
         }
@@ -158,21 +176,6 @@ fn verify(shared: &Shared, link: &Link, answer: &Hello) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Reads the few answers that come back on a dialed connection, until it ends.
-async fn read_answers(shared: &Shared, mut reader: FrameReader) -> ReadError {
-    loop {
-        match reader.next().await {
-            Ok(Frame::Replica(message)) => {
-                shared.from_peers.room().await;
-                shared.from_peers.push(message, 0);
-                shared.control.wake();
-            }
-            Ok(_) => {}
-            Err(end) => return end,
-        }
-    }
 }
 
 /// Between half of `pause` and all of it.

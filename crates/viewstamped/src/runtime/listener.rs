@@ -4,21 +4,20 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{spawn_local, yield_now};
-use tokio::time::{sleep, timeout};
-use viewstamped_protocol::NodeId;
-use viewstamped_protocol::codec::{self, Frame, Hello, Limits, Purpose};
+use tokio::time::{sleep, timeout, timeout_at};
+use viewstamped_protocol::codec::{self, Frame, Hello, KEPT_FRAME_BYTES, Limits, Purpose};
+use viewstamped_protocol::message::ClientRequest;
+use viewstamped_protocol::{FromClient, NodeId};
 
 use super::clients::ClientConnection;
-use super::frames::{FrameReader, ReadError};
-use super::outlet::Outlet;
+use super::frames::{FrameReader, READ_BYTES_MAX, ReadError};
 use super::shared::{Asked, Shared};
 use super::socket;
 
@@ -127,55 +126,112 @@ fn add_client(
     place: Place,
     first: Option<Asked>,
 ) {
-    let outlet = Rc::<Outlet>::default();
-    outlet.connect(Arc::new(write));
-    let connection = shared.clients.borrow_mut().add(address, outlet);
+    let connection = shared.clients.borrow_mut().add(address, write);
     if let Some(first) = first {
         shared.from_clients.push((Rc::clone(&connection), first), 0);
         shared.control.wake();
     }
     reader.set_limits(shared.client_limits);
-    let task = spawn_local(read_client(Rc::clone(shared), reader, Rc::clone(&connection), place));
+    let requests = Requests { reader, connection: Rc::clone(&connection), begun: Instant::now() };
+    let task = spawn_local(read_client(Rc::clone(shared), requests, place));
     connection.read_by(task.abort_handle());
 }
 
-/// Hands what a client sends to the turn, until the connection ends.
-async fn read_client(shared: Rc<Shared>, mut reader: FrameReader, connection: Rc<ClientConnection>, _place: Place) {
-    let end = loop {
-        if let Err(end) = hand_over_requests(&shared, &mut reader, &connection) {
-            break end;
-        }
-        shared.from_clients.room().await;
-        match reader.receive().await {
-            // There is more: others first.
-            Ok(received) if received.is_full => yield_now().await,
-            Ok(_) => {}
-            Err(end) => break end,
-        }
-    };
-    ended(&shared, connection.address, &end);
-    shared.clients.borrow_mut().remove(&connection);
+/// What one connection of a client receives.
+struct Requests {
+    reader: FrameReader,
+    connection: Rc<ClientConnection>,
+    /// When the message began of which only a part has been received.
+    begun: Instant,
 }
 
-fn hand_over_requests(
-    shared: &Shared,
-    reader: &mut FrameReader,
-    connection: &Rc<ClientConnection>,
-) -> Result<(), ReadError> {
-    let mut is_any = false;
-    while let Some((frame, size)) = reader.buffered()? {
-        let asked = match frame {
-            Frame::FromClient(message) => Asked::Message(message),
-            Frame::StatusRequest => Asked::Status,
-            _ => return Err(ReadError::OutOfPlace),
-        };
-        shared.from_clients.push((Rc::clone(connection), asked), size);
-        is_any = true;
+/// Hands what a client sends to the turn, until the connection ends.
+async fn read_client(shared: Rc<Shared>, mut requests: Requests, _place: Place) {
+    // Something may have come behind the hello.
+    let mut outcome = requests.hand_over(&shared);
+    let end = loop {
+        if let Err(end) = outcome {
+            break end;
+        }
+        outcome = requests.receive(&shared).await;
+    };
+    ended(&shared, requests.connection.address, &end);
+    shared.clients.borrow_mut().remove(&requests.connection);
+}
+
+impl Requests {
+    /// Waits for more, receives it by one read, and hands it over.
+    async fn receive(&mut self, shared: &Shared) -> Result<(), ReadError> {
+        if self.reader.unfinished_bytes() == 0 {
+            // Most connections are idle, and idle ones take no memory.
+            self.reader.release();
+            self.reader.readable().await?;
+        } else {
+            let end = self.begun + shared.transport.client_frame_timeout;
+            timeout_at(end.into(), self.reader.readable()).await.map_err(|_| ReadError::TooSlow)??;
+        }
+        let room = shared.from_clients.room().await;
+        let received = self.reader.receive_now().await?;
+        self.hand_over(shared)?;
+        drop(room);
+        if received.is_some_and(|received| received.is_full) {
+            // There is more: others first.
+            yield_now().await;
+        }
+        Ok(())
     }
-    if is_any {
-        shared.control.wake();
+
+    fn hand_over(&mut self, shared: &Shared) -> Result<(), ReadError> {
+        let mut is_any = false;
+        while let Some((frame, size)) = self.reader.buffered()? {
+            let asked = match frame {
+                Frame::FromClient(message) => Asked::Message(with_payload_of_its_own(message, size)),
+                Frame::StatusRequest => Asked::Status,
+                _ => return Err(ReadError::OutOfPlace),
+            };
+            shared.from_clients.push((Rc::clone(&self.connection), asked), size);
+            is_any = true;
+        }
+        if is_any {
+            shared.control.wake();
+        }
+        self.note_unfinished(shared, is_any);
+        Ok(())
     }
-    Ok(())
+
+    /// Notes that the rest is the beginning of a message, of a new one after others.
+    fn note_unfinished(&mut self, shared: &Shared, is_new: bool) {
+        let bytes = self.reader.unfinished_bytes();
+        let mut clients = shared.clients.borrow_mut();
+        if is_new || bytes == 0 {
+            clients.finished(&self.connection);
+        }
+        if bytes == 0 {
+            return;
+        }
+        if self.connection.unfinished.get().is_none() {
+            self.begun = Instant::now();
+        }
+        if let Some(address) = clients.unfinished(&self.connection, bytes) {
+            shared.problem("unfinished-messages", || {
+                format!(
+                    "closed a connection from {address}: clients have begun messages of too many bytes without completing \
+                     them, and this one began first"
+                )
+            });
+        }
+    }
+}
+
+/// Copies what came in a frame that fills a part of its buffer only: the log would keep the rest of the buffer with it. Small
+/// operations have been copied already, and larger ones have their buffer to themselves.
+fn with_payload_of_its_own(mut message: FromClient, frame_bytes: usize) -> FromClient {
+    if let ClientRequest::Operation { payload, .. } = &mut message.body
+        && (KEPT_FRAME_BYTES..=READ_BYTES_MAX).contains(&frame_bytes)
+    {
+        *payload = Bytes::copy_from_slice(payload);
+    }
+    message
 }
 
 async fn add_peer(
@@ -265,16 +321,22 @@ fn verify(shared: &Shared, address: SocketAddr, hello: &Hello) -> Result<NodeId,
 }
 
 /// Hands what a peer sends to the turn, until the connection ends.
-async fn read_peer(shared: &Shared, mut reader: FrameReader, peer: NodeId) -> ReadError {
+pub(crate) async fn read_peer(shared: &Shared, mut reader: FrameReader, peer: NodeId) -> ReadError {
+    // Something may have come behind the hello.
+    let mut outcome = hand_over_messages(shared, &mut reader, peer);
     loop {
-        if let Err(end) = hand_over_messages(shared, &mut reader, peer) {
+        if let Err(end) = outcome {
             return end;
         }
-        shared.from_peers.room().await;
-        if let Err(end) = reader.receive().await {
-            return end;
-        }
+        outcome = receive_messages(shared, &mut reader, peer).await;
     }
+}
+
+async fn receive_messages(shared: &Shared, reader: &mut FrameReader, peer: NodeId) -> Result<(), ReadError> {
+    reader.readable().await?;
+    let _room = shared.from_peers.room().await;
+    reader.receive_now().await?;
+    hand_over_messages(shared, reader, peer)
 }
 
 fn hand_over_messages(shared: &Shared, reader: &mut FrameReader, peer: NodeId) -> Result<(), ReadError> {

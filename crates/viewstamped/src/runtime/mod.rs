@@ -4,6 +4,7 @@ mod accepted;
 mod clients;
 pub(crate) mod clock;
 pub(crate) mod control;
+mod files;
 pub(crate) mod frames;
 mod inbox;
 mod learning;
@@ -17,6 +18,7 @@ mod shared;
 pub(crate) mod socket;
 pub(crate) mod thread;
 mod turn;
+mod unfinished;
 
 /// 128 random bits from the operating system.
 pub(crate) fn random_bits() -> Result<u128, String> {

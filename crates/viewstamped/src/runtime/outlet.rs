@@ -17,9 +17,17 @@ pub(crate) struct Outlet {
     socket: RefCell<Option<Arc<OwnedWriteHalf>>>,
     writer: RefCell<Option<AbortHandle>>,
     is_blocked: Cell<bool>,
+    /// What the outlets of one kind hold together, and the part of it that is this one's.
+    total: Rc<Cell<usize>>,
+    counted: Cell<usize>,
 }
 
 impl Outlet {
+    /// An outlet whose bytes count in `total`, too.
+    pub(crate) fn counted_in(total: &Rc<Cell<usize>>) -> Self {
+        Self { total: Rc::clone(total), ..Self::default() }
+    }
+
     /// The bytes that wait.
     pub(crate) fn bytes(&self) -> usize {
         self.queue.borrow().bytes()
@@ -32,22 +40,26 @@ impl Outlet {
     /// Adds a frame that other connections may share.
     pub(crate) fn push(&self, frame: Bytes) {
         self.queue.borrow_mut().push(frame);
+        self.count();
     }
 
     /// Adds what `encode` appends to the buffer.
     pub(crate) fn append(&self, encode: impl FnOnce(&mut BytesMut)) {
         self.queue.borrow_mut().append(encode);
+        self.count();
     }
 
     /// Drops the oldest frames until at most `limit` bytes wait.
     pub(crate) fn shrink_to(&self, limit: usize) {
         self.queue.borrow_mut().shrink_to(limit);
+        self.count();
     }
 
     /// Takes a new connection.
     pub(crate) fn connect(self: &Rc<Self>, socket: Arc<OwnedWriteHalf>) {
         self.disconnect();
         self.queue.borrow_mut().restart();
+        self.count();
         *self.socket.borrow_mut() = Some(socket);
         self.flush();
     }
@@ -61,13 +73,20 @@ impl Outlet {
         }
     }
 
+    /// Gives the connection up, and what waits, too.
+    pub(crate) fn close(&self) {
+        self.disconnect();
+        self.queue.take();
+        self.count();
+    }
+
     /// Writes what waits, as far as the socket takes it now; the rest follows when it takes more.
     pub(crate) fn flush(self: &Rc<Self>) {
         if self.is_blocked.get() || self.bytes() == 0 {
             return;
         }
         let Some(socket) = self.socket.borrow().clone() else { return };
-        match self.queue.borrow_mut().flush(&socket) {
+        match self.write(&socket) {
             Flushed::All => {}
             Flushed::Blocked => {
                 self.is_blocked.set(true);
@@ -78,12 +97,23 @@ impl Outlet {
             Flushed::Failed(error) => tracing::debug!(%error, "a connection broke while being written"),
         }
     }
+
+    fn write(&self, socket: &OwnedWriteHalf) -> Flushed {
+        let flushed = self.queue.borrow_mut().flush(socket);
+        self.count();
+        flushed
+    }
+
+    fn count(&self) {
+        let bytes = self.bytes();
+        self.total.set(self.total.get() - self.counted.replace(bytes) + bytes);
+    }
 }
 
 /// Writes whenever the socket takes more, until nothing waits.
 async fn write_on(outlet: Rc<Outlet>, socket: Arc<OwnedWriteHalf>) {
     while socket.writable().await.is_ok() {
-        match outlet.queue.borrow_mut().flush(&socket) {
+        match outlet.write(&socket) {
             Flushed::Blocked => {}
             Flushed::All => break,
             Flushed::Failed(error) => {

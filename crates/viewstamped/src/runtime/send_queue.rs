@@ -9,8 +9,9 @@ use tokio::net::tcp::OwnedWriteHalf;
 /// The most frames handed to one vectored write.
 const SLICES_MAX: usize = 64;
 
-/// The buffer kept for the next frames once all are written; a larger one is given back.
-const KEPT_BYTES_MAX: usize = 256 << 10;
+/// The most room taken at once for frames to come: as much as was needed the last time, so that a busy connection's buffer
+/// need not grow anew, and an idle one has none.
+const ROOM_BYTES_MAX: usize = 64 << 10;
 
 /// Frames on their way out of one connection, in order.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct SendQueue {
     /// Frames for this connection alone, behind all of `frames`.
     tail: BytesMut,
     bytes: usize,
+    /// How long the tail was when it was written the last time.
+    tail_before: usize,
 }
 
 /// How a flush ended.
@@ -49,6 +52,9 @@ impl SendQueue {
 
     /// Adds what `encode` appends to the buffer.
     pub(crate) fn append(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(self.tail_before.min(ROOM_BYTES_MAX));
+        }
         let before = self.tail.len();
         encode(&mut self.tail);
         self.bytes += self.tail.len() - before;
@@ -97,6 +103,7 @@ impl SendQueue {
 
     fn write_some(&mut self, socket: &OwnedWriteHalf) -> io::Result<usize> {
         if self.frames.is_empty() {
+            self.tail_before = self.tail.len();
             return socket.try_write(&self.tail);
         }
         self.seal_tail();
@@ -114,10 +121,8 @@ impl SendQueue {
         if self.frames.is_empty() {
             if count < self.tail.len() {
                 self.tail.advance(count);
-            } else if self.tail.capacity() > KEPT_BYTES_MAX {
-                self.tail = BytesMut::new();
             } else {
-                self.tail.clear();
+                self.tail = BytesMut::new();
             }
             return;
         }

@@ -1,6 +1,7 @@
 //! What the turn and the tasks that move bytes share. All of it lives on the replica's thread.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) client_limits: Limits,
     pub(crate) from_peers: Inbox<Message>,
     pub(crate) from_clients: Inbox<(Rc<ClientConnection>, Asked)>,
+    /// Peers whose addresses have refused a connection since the latest turn.
+    pub(crate) refused: RefCell<BTreeSet<NodeId>>,
     pub(crate) control: Arc<Control>,
     pub(crate) links: Vec<Link>,
     pub(crate) accepted: RefCell<Accepted>,
@@ -49,6 +52,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Nobody listens at the peer's address.
+    pub(crate) fn peer_refused(&self, peer: NodeId) {
+        self.refused.borrow_mut().insert(peer);
+        self.control.wake();
+    }
+
     /// Counts and shows a problem.
     pub(crate) fn problem(&self, kind: &'static str, describe: impl FnOnce() -> String) {
         self.problems.borrow_mut().note(kind, describe);

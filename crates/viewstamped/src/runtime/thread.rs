@@ -14,8 +14,10 @@ use viewstamped_protocol::codec::{Limits, Purpose};
 use viewstamped_protocol::service::panic_message;
 use viewstamped_protocol::{Incarnation, Replica, Service, Setup};
 
+use super::clients::Clients;
 use super::clock::Clock;
 use super::control::Control;
+use super::files;
 use super::inbox::Inbox;
 use super::learning;
 use super::link::{self, Link};
@@ -26,6 +28,7 @@ use super::turn::Turn;
 use crate::boot::{Boot, Group, Membership, Store};
 use crate::config::TransportOptions;
 use crate::error::NodeError;
+use crate::memory::MemoryBudget;
 use crate::status::{MemberStatus, NodeStatus};
 
 /// What the replica's thread is given.
@@ -89,7 +92,12 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         None => listen(listen_peer.as_ref().unwrap_or(&member.address)).await?,
     };
     warn_if_even(&group);
+    let links = links(&group, id);
+    let transport = fitted(transport, &group, links.len());
+    let memory = MemoryBudget::of(&options, &transport, &group.options, group.configuration.len());
+    tracing::info!("with these options the replica takes {memory}, and the state of its service on top");
     status.send_modify(|status| {
+        status.memory_max_bytes = memory.total() as u64;
         status.peer_address = address_of(&peer_listener);
         status.members = group.members_status();
     });
@@ -99,15 +107,16 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         id,
         process,
         incarnation: Cell::new(identity.as_ref().map_or(Incarnation::ZERO, |identity| identity.incarnation)),
-        links: links(&group, id),
+        links,
         peer_limits: Limits::for_peers(group.options.operation_bytes_max),
         client_limits: Limits::for_clients(group.options.operation_bytes_max),
         configuration: group.configuration.clone(),
         from_peers: Inbox::new(transport.peer_inbox_bytes_max),
         from_clients: Inbox::new(transport.client_inbox_bytes_max),
+        refused: RefCell::default(),
         control: Arc::clone(&control),
         accepted: RefCell::default(),
-        clients: RefCell::default(),
+        clients: RefCell::new(Clients::new(transport)),
         problems: RefCell::default(),
         transport,
     });
@@ -129,6 +138,16 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         scratch: BytesMut::new(),
     };
     turn.run(control).await
+}
+
+/// The limits as they fit the group and this process: a frame of the largest size always has room, and peers have files.
+fn fitted(transport: TransportOptions, group: &Group, links: usize) -> TransportOptions {
+    let frame_bytes_max = Limits::for_clients(group.options.operation_bytes_max).frame_bytes_max;
+    TransportOptions {
+        client_unfinished_bytes_max: transport.client_unfinished_bytes_max.max(frame_bytes_max),
+        client_connections_max: files::client_connections_max(&transport, links),
+        ..transport
+    }
 }
 
 fn adopt(listener: std::net::TcpListener) -> Result<TcpListener, NodeError> {

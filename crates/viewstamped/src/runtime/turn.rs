@@ -90,6 +90,7 @@ impl<S: Service> Turn<S> {
     fn take_turn(&mut self) -> Result<(), NodeError> {
         let now = self.clock.now();
         self.hear_peers(now);
+        self.note_refusals(now);
         self.hear_clients(now);
         if self.replica.next_deadline().is_some_and(|deadline| deadline <= now.monotonic) {
             self.replica.handle(now, Input::Tick);
@@ -120,6 +121,13 @@ impl<S: Service> Turn<S> {
         }
     }
 
+    /// After what the peers have sent: a message from before its end does not mean that a peer runs.
+    fn note_refusals(&mut self, now: Now) {
+        while let Some(peer) = self.shared.refused.borrow_mut().pop_first() {
+            self.replica.handle(now, Input::PeerUnreachable(peer));
+        }
+    }
+
     fn hear_clients(&mut self, now: Now) {
         let mut budget = Budget::new(&self.shared.transport);
         while budget.allows_another() {
@@ -132,8 +140,7 @@ impl<S: Service> Turn<S> {
                 }
                 Asked::Status => {
                     let status = Frame::Status(self.reporter.json(&self.replica, &self.shared));
-                    let limit = self.shared.transport.client_queue_bytes_max;
-                    let delivery = self.shared.clients.borrow_mut().send_on(&connection, limit, |buffer| {
+                    let delivery = self.shared.clients.borrow_mut().send_on(&connection, |buffer| {
                         codec::encode(&status, buffer);
                     });
                     self.note_delivery(delivery);
@@ -182,8 +189,7 @@ impl<S: Service> Turn<S> {
     }
 
     fn reply(&mut self, reply: &ToClient) {
-        let limit = self.shared.transport.client_queue_bytes_max;
-        let delivery = self.shared.clients.borrow_mut().send(reply.client, limit, |buffer| {
+        let delivery = self.shared.clients.borrow_mut().send(reply.client, |buffer| {
             codec::encode_to_client(reply, buffer);
         });
         self.note_delivery(delivery);

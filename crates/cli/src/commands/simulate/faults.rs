@@ -28,6 +28,9 @@ pub(super) struct FaultFlags {
     /// always, or some of them (PREPARE:30%). May be given more than once
     #[arg(long = "drop", value_name = "MESSAGES")]
     drops: Vec<Filter>,
+    /// Faults of machines, links and clients that do not happen, by the numbers that the trace gives them, as in 0,3
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    spare: Vec<u64>,
     /// How often something fails: loss=5%, duplication, slow, echo (a copy minutes later), foreign (another cluster's message),
     /// corruption, misrouting, refusal, wipe, flapping as chances; crash=2s, partition, pause, client-crash, client-cut,
     /// clock-jump as the mean time between two; off for never. all=off switches off what is not named after it. May be
@@ -77,6 +80,19 @@ impl fmt::Display for FaultRate {
 }
 
 impl FaultFlags {
+    /// The same shape of the network, with what the shrinker has found.
+    pub(super) fn shrunk(&self, settings: &Settings) -> Self {
+        let fault = |(dimension, rate): &(Dimension, Rate)| FaultRate { dimension: Some(*dimension), rate: *rate };
+        Self {
+            topology: self.topology.clone(),
+            flapping: self.flapping,
+            clients_reach: self.clients_reach.clone(),
+            drops: self.drops.clone(),
+            spare: settings.spared.iter().copied().collect(),
+            faults: settings.rates.iter().map(fault).collect(),
+        }
+    }
+
     /// Checks what no single flag shows: that the replicas named exist.
     pub(super) fn check(&self, replicas: Option<u16>) -> Result<(), Failure> {
         let last =
@@ -102,6 +118,7 @@ impl FaultFlags {
             flapping: self.flapping.map(|flapping| flapping.0),
             clients_reach: (!self.clients_reach.is_empty()).then_some(reach),
             drops: self.drops.clone(),
+            spared: self.spare.iter().copied().collect(),
             rates: self.faults.iter().flat_map(each).collect(),
             ..settings
         }
@@ -123,6 +140,10 @@ impl fmt::Display for FaultFlags {
         }
         for filter in &self.drops {
             write!(f, " --drop {}", quoted(filter))?;
+        }
+        if !self.spare.is_empty() {
+            let numbers: Vec<String> = self.spare.iter().map(ToString::to_string).collect();
+            write!(f, " --spare {}", numbers.join(","))?;
         }
         for fault in &self.faults {
             write!(f, " --fault {fault}")?;
@@ -158,7 +179,7 @@ mod tests {
 
     #[test]
     fn flags_are_printed_as_they_are_given() {
-        let line = " --topology '0-1,1>2' --flapping 200ms --clients-reach 0,2 --drop PREPAREOK --drop '>1024:50%' \
+        let line = " --topology '0-1,1>2' --flapping 200ms --clients-reach 0,2 --drop PREPAREOK --drop '>1024:50%' --spare 0,3 \
                     --fault all=off --fault loss=5% --fault crash=2s";
         let flags = parse(&format!("--replicas 3{line}")).expect("valid flags");
         assert_eq!(flags.faults.to_string(), line);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use viewstamped_simulator::{Coverage, Outcome as Run, Settings, run, run_traced};
+use viewstamped_simulator::{Coverage, MapWorkload, Outcome as Run, Settings, explain, run, run_traced, shrink};
 
 use crate::failure::{EXIT_NO, EXIT_USAGE, Failure, Outcome};
 use crate::human::grouped;
@@ -28,6 +28,7 @@ Exit code: 0 when every seed is clean, 1 when one fails, or when 20,000 seeds or
 Examples:
   vr simulate --seed 7
   vr simulate --seed 7 --replicas 5 --no-trace
+  vr simulate --seed 7 --shrink
   vr simulate --seeds 1000
   vr simulate --seeds 1000 --replicas 5 --topology star:2
   vr simulate --seeds 1000 --replicas 3 --drop '>1024' --fault all=off --fault crash=2s
@@ -54,6 +55,9 @@ pub(crate) struct Simulate {
     /// The most requests of all clients together
     #[arg(long, value_name = "COUNT", default_value_t = Settings::default().requests_max)]
     requests_max: u64,
+    /// If the seed fails, find out what it needs to fail, in some hundred runs, and explain it in at most 80 lines
+    #[arg(long, requires = "seed")]
+    shrink: bool,
     /// Do not print the trace of a single seed
     #[arg(long)]
     no_trace: bool,
@@ -122,7 +126,7 @@ impl Simulate {
     fn run_one(&self, seed: u64) -> Outcome {
         let started = Instant::now();
         let mut broken = Ok(());
-        let result = if self.no_trace || self.output == OutputFormat::Json {
+        let result = if self.no_trace || self.shrink || self.output == OutputFormat::Json {
             run(seed, &self.settings())
         } else {
             run_traced(seed, &self.settings(), &mut |line| {
@@ -132,6 +136,9 @@ impl Simulate {
             })
         };
         broken?;
+        if self.shrink {
+            self.explain(seed)?;
+        }
         let mut totals = Totals::default();
         totals.add(&result);
         self.report(&totals, seed, 1, started.elapsed(), 1, Some(result.trace_hash))
@@ -167,6 +174,30 @@ impl Simulate {
     /// Whether the run is so long, and so little restricted, that it has to exercise everything.
     fn must_exercise_all(&self) -> bool {
         self.seeds.is_some_and(|seeds| seeds >= LONG_RUN_SEEDS) && self.settings() == Settings::default()
+    }
+
+    /// Prints the least that makes the seed fail in the same way.
+    fn explain(&self, seed: u64) -> Result<(), Failure> {
+        let Some(shrunk) = shrink::<MapWorkload>(seed, &self.settings(), SHRINKING_RUNS_MAX) else { return Ok(()) };
+        for line in explain::<MapWorkload>(seed, &shrunk.settings) {
+            output::line(line)?;
+        }
+        let smaller = Self {
+            seed: Some(seed),
+            seeds: None,
+            first: self.first,
+            jobs: None,
+            replicas: self.replicas,
+            events_max: shrunk.settings.events_max,
+            requests_max: shrunk.settings.requests_max,
+            faults: self.faults.shrunk(&shrunk.settings),
+            shrink: false,
+            no_trace: false,
+            output: OutputFormat::Table,
+        };
+        let failure = shrunk.outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+        output::line(format_args!("shrunk in {} runs: {failure}", grouped(shrunk.runs)))?;
+        output::line(format_args!("  replay: {}", smaller.replay_command(seed)))
     }
 
     /// What replays a seed with the settings of this run.
@@ -227,6 +258,9 @@ struct Batch {
     totals: Mutex<Totals>,
     started: Instant,
 }
+
+/// The most runs of one shrinking: a minute or so.
+const SHRINKING_RUNS_MAX: u64 = 600;
 
 /// From here on a run that leaves something unexercised fails. 20,000 seeds: some marks are hit by one seed in a few thousand.
 const LONG_RUN_SEEDS: u64 = 20_000;

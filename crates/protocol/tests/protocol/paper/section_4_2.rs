@@ -158,23 +158,6 @@ fn a_replica_that_knows_of_a_quorum_of_votes_enters_the_view_change_and_tells_al
     );
 }
 
-/// Step 1: "or because it receives a STARTVIEWCHANGE or DOVIEWCHANGE message for a view with a larger number than its own
-/// view-number": exactly that view (V2); a vote alone moves nobody (V7).
-#[test]
-fn a_message_of_a_later_view_change_makes_its_receiver_join_that_view() {
-    let mut script = Script::serving(3);
-    script.play(
-        "r2 enters v4                      // led by r1
-         r2->r1  DOVIEWCHANGE v4
-         r1 is normal v4
-         everything is lost
-         r2 enters v7
-         r2 waits 100 ms
-         r2->r0  STARTVIEWCHANGE v7 candidate=v7 votes=[r0 r2] confirmed
-         r0 is view-change v7",
-    );
-}
-
 /// Step 2: "it sends a <DOVIEWCHANGE v, l, v', n, k, i> message to the node that will be the primary in the new view. Here v is its
 /// view-number, l is its log, v' is the view number of the latest view in which its status was normal, n is the op-number, and k is
 /// the commit-number."

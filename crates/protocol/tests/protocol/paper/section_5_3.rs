@@ -63,34 +63,3 @@ fn a_new_primary_that_lags_asks_for_what_the_suffix_leaves_out() {
          r1 holds A@v0 B@v0 C@v0",
     );
 }
-
-/// "To complete a view change, the primary of the new view must obtain an up-to-date log": it starts no view before, and if whoever
-/// has the log dies meanwhile, another view is tried with the old logs still as they were (V6).
-#[test]
-fn no_view_starts_before_its_log_is_complete() {
-    let mut script = Script::serving_with(3, Options { do_view_change_bytes_max: 0, ..Options::default() });
-    script.play(
-        "client->r0  REQUEST A
-         client->r0  REQUEST B
-         r0->r2  PREPARE v0 n2
-         r0->r2  PREPARE v0 n3
-         r2->r0  PREPAREOK v0 n2
-         r2->r0  PREPAREOK v0 n3
-         r0->client  REPLY v0 A
-         r0->client  REPLY v0 AB
-         everything is lost
-         r1 enters v1
-         r2 enters v1
-         r2->r1  DOVIEWCHANGE v1 n3
-         r1 is view-change v1 n1
-         r1 holds nothing
-         r2 is cut off
-         r1 waits 2000 ms
-         everything is lost
-         r1 is view-change v1 n1
-         the network heals
-         10 s pass
-         everyone is normal
-         everyone has executed AB",
-    );
-}
