@@ -273,7 +273,7 @@ impl<S: Service + Clone> Cluster<S> {
 }
 
 /// r0 to rN, in the order of their places.
-fn configuration(members: usize) -> Configuration {
+pub(crate) fn configuration(members: usize) -> Configuration {
     let members = (0..members as u64)
         .map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("r{id}") })
         .collect();

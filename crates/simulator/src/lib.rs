@@ -33,6 +33,7 @@ mod random;
 mod requests;
 mod schedule;
 pub mod script;
+pub mod search;
 mod shrink;
 mod simulation;
 mod topology;

@@ -4,6 +4,7 @@ mod bench;
 mod dev;
 mod format;
 mod kv;
+mod search;
 mod simulate;
 mod start;
 mod status;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Kv(kv::Kv),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
+    Search(search::Search),
 }
 
 impl Command {
@@ -37,6 +39,7 @@ impl Command {
             Self::Kv(kv) => kv.run().await,
             Self::Bench(bench) => bench.run().await,
             Self::Simulate(simulate) => simulate.run(),
+            Self::Search(search) => search.run(),
         }
     }
 }

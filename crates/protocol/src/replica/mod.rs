@@ -7,6 +7,7 @@ mod bootstrap;
 mod choice;
 mod evidence;
 mod execution;
+mod fingerprint;
 mod invariants;
 mod io;
 mod new_primary;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use viewstamped_state::State;
 
+pub use fingerprint::Timer;
 pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName};
 
 use crate::configuration::Configuration;

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use viewstamped_protocol::log::Log;
 use viewstamped_protocol::message::{DoViewChange, Header};
-use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{ChainHash, Configuration, Incarnation, OpNumber, StatusName, ViewNumber};
 
 use crate::checkers::candidate::{Candidate, Known, complete, followers_of, known_of};
@@ -59,6 +59,19 @@ pub(crate) struct Durability {
     promises: BTreeMap<ViewNumber, Vec<Promise>>,
 }
 
+impl Standing {
+    /// What counts of this replica, when anything does.
+    fn of(now: &Seen) -> Option<Self> {
+        now.is_live().then(|| Self {
+            incarnation: now.incarnation,
+            view: now.view,
+            is_changing: now.status == StatusName::ViewChange,
+            rank: (now.log_view, now.op),
+            holds: false,
+        })
+    }
+}
+
 impl Durability {
     pub(crate) fn new(configuration: Configuration) -> Self {
         let members = configuration.len();
@@ -70,15 +83,8 @@ impl Durability {
         self.standing[place] = None;
     }
 
-    /// Notes a DOVIEWCHANGE when it is sent.
-    pub(crate) fn promised(
-        &mut self,
-        place: usize,
-        header: &Header,
-        message: &DoViewChange,
-        probe: &Probe<'_>,
-        ghost: &Ghost,
-    ) {
+    /// Notes a DOVIEWCHANGE when it is sent; `log` is its sender's.
+    pub(crate) fn promised(&mut self, place: usize, header: &Header, message: &DoViewChange, log: &Log, ghost: &Ghost) {
         let promises = self.promises.entry(header.view).or_default();
         if promises.iter().any(|promise| (promise.place, promise.incarnation) == (place, header.incarnation)) {
             return;
@@ -90,14 +96,30 @@ impl Durability {
             rank: (message.log_view, message.op),
             known: known_of(&self.configuration, &message.crash_vector),
             floor,
-            holds_floor: floor <= message.op && probe.log.matches(floor, ghost.hash_at(floor)),
-            above: probe
-                .log
-                .iter_above(floor)
-                .take_while(|entry| entry.op() <= message.op)
-                .map(|entry| entry.hash)
-                .collect(),
+            holds_floor: floor <= message.op && log.matches(floor, ghost.hash_at(floor)),
+            above: log.iter_above(floor).take_while(|entry| entry.op() <= message.op).map(|entry| entry.hash).collect(),
         });
+    }
+
+    /// Begins anew in the middle of things, with replicas as they are: for states that are checked without their history. All
+    /// DOVIEWCHANGEs that are under way have to be noted next.
+    pub(crate) fn look_at<'a>(&mut self, seen: impl Iterator<Item = &'a Seen>, replicas: &dyn Replicas, ghost: &Ghost) {
+        self.promises.clear();
+        let (head, hash) = (ghost.head(), ghost.hash_at(ghost.head()));
+        for (place, now) in seen.enumerate() {
+            self.standing[place] = Standing::of(now).map(|standing| {
+                let holds = replicas.probe(place).is_some_and(|probe| probe.log.matches(head, hash));
+                Standing { holds, ..standing }
+            });
+        }
+    }
+
+    /// Checks what has been decided against the logs of later views, and all quorums that could form now.
+    pub(crate) fn check_everything(&self, replicas: &dyn Replicas, ghost: &Ghost) -> Checked {
+        if ghost.head() > OpNumber::ZERO {
+            self.check_later_views(replicas, ghost)?;
+        }
+        self.check(replicas, ghost)
     }
 
     /// Checks all quorums after a replica has changed or operations were decided.
@@ -111,13 +133,7 @@ impl Durability {
     ) -> Checked {
         let head = ghost.head();
         let hash = ghost.hash_at(head);
-        self.standing[place] = now.is_live().then(|| Standing {
-            incarnation: now.incarnation,
-            view: now.view,
-            is_changing: now.status == StatusName::ViewChange,
-            rank: (now.log_view, now.op),
-            holds: false,
-        });
+        self.standing[place] = Standing::of(now);
         if head != decided_before {
             self.check_later_views(replicas, ghost)?;
             let passed = ghost.view().0.saturating_sub(2 * self.configuration.len() as u64);

@@ -19,6 +19,11 @@ impl Execution {
         Self { executed: vec![OpNumber::ZERO; members] }
     }
 
+    /// How far the replica at `place` had executed, where the steps before this one were not watched.
+    pub(crate) fn resume(&mut self, place: usize, executed: OpNumber) {
+        self.executed[place] = executed;
+    }
+
     /// Checks the up-calls of one step against the executed op-number before and after it.
     pub(crate) fn check(
         &mut self,

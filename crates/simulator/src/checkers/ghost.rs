@@ -43,7 +43,7 @@ pub(crate) enum Purpose {
 pub(crate) type Effect = Option<UpCall>;
 
 /// Everything decided and done so far, by op-number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ghost {
     decided: Vec<Decided>,
     effects: Vec<Effect>,

@@ -3,19 +3,19 @@
 //! They see every replica from inside, every message when it is sent, and a ghost history that no crash erases.
 
 mod candidate;
-mod consistency;
-mod durability;
-mod execution;
+pub(crate) mod consistency;
+pub(crate) mod durability;
+pub(crate) mod execution;
 mod ghost;
-mod limits;
-mod log_match;
-mod prefix;
-mod primary;
-mod promise;
-mod quorum;
-mod recover;
-mod replies;
-mod view_order;
+pub(crate) mod limits;
+pub(crate) mod log_match;
+pub(crate) mod prefix;
+pub(crate) mod primary;
+pub(crate) mod promise;
+pub(crate) mod quorum;
+pub(crate) mod recover;
+pub(crate) mod replies;
+pub(crate) mod view_order;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,7 +83,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn of(boot: u32, probe: &Probe<'_>, before: Option<&Self>, configuration: &Configuration) -> Self {
+    pub(crate) fn of(boot: u32, probe: &Probe<'_>, before: Option<&Self>, configuration: &Configuration) -> Self {
         let known = before.filter(|before| before.view == probe.view).map(|before| before.leads);
         Self {
             boot,
@@ -213,7 +213,7 @@ impl Checkers {
                 self.limits.check_message(place, message)?;
                 self.promise.promised(place, &message.header, promised)?;
                 let probe = replicas.probe(place).expect("a sender is up");
-                self.durability.promised(place, &message.header, promised, &probe, &self.ghost);
+                self.durability.promised(place, &message.header, promised, probe.log, &self.ghost);
                 self.durability.check(replicas, &self.ghost)?;
             }
             Body::NewState(_) | Body::LogChunk(_) => self.limits.check_message(place, message)?,

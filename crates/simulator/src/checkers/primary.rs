@@ -22,19 +22,21 @@ impl Primary {
         if now.status != StatusName::Normal || !now.leads {
             return Ok(());
         }
-        let claim = (now.view, now.id, now.incarnation);
+        self.claimed(now.view, now.id, now.incarnation)
+    }
+
+    /// Notes that this incarnation of a node is, or was, the primary of a view, and compares it with earlier ones.
+    pub(crate) fn claimed(&mut self, view: ViewNumber, claimant: NodeId, as_incarnation: Incarnation) -> Checked {
+        let claim = (view, claimant, as_incarnation);
         if self.latest == Some(claim) {
             return Ok(());
         }
         self.latest = Some(claim);
-        let (id, incarnation) = *self.of_view.entry(now.view).or_insert((now.id, now.incarnation));
+        let (id, incarnation) = *self.of_view.entry(view).or_insert((claimant, as_incarnation));
         hold!(
             NAME,
-            (id, incarnation) == (now.id, now.incarnation),
-            "{} is primary of {} as {} after {id} was as {incarnation}",
-            now.id,
-            now.view,
-            now.incarnation
+            (id, incarnation) == (claimant, as_incarnation),
+            "{claimant} is primary of {view} as {as_incarnation} after {id} was as {incarnation}"
         );
         Ok(())
     }

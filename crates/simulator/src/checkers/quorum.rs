@@ -23,6 +23,11 @@ impl Quorum {
         Self { configuration, acknowledged: BTreeMap::new() }
     }
 
+    /// Forgets all acknowledgements: those that count in another state have to be noted next.
+    pub(crate) fn clear(&mut self) {
+        self.acknowledged.clear();
+    }
+
     /// Notes an acknowledgement when it is sent.
     pub(crate) fn acknowledged(&mut self, place: usize, view: ViewNumber, op: OpNumber) {
         let members = self.configuration.len();
