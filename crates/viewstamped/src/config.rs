@@ -100,12 +100,12 @@ pub struct TransportOptions {
     /// The most bytes queued for a peer that is not connected. Default 64 KiB, the newest: what was asked last goes out first
     /// thing when it is there again, and no backlog of what was sent again long since.
     pub peer_queue_down_bytes_max: usize,
-    /// How long a peer may acknowledge nothing that was sent before its connection is given up. Default 3 s: a healed network
+    /// How long a peer may acknowledge nothing that was sent before its connection is given up. Default 1 s: a healed network
     /// is used at once, and not when TCP tries again.
     pub peer_silence_timeout: Duration,
     /// The same for a client. Default 60 s.
     pub client_silence_timeout: Duration,
-    /// How long connecting to a peer may take. Default 1 s.
+    /// How long connecting to a peer may take. Default 1 s; the first tries take four times the pause that follows them.
     pub connect_timeout: Duration,
     /// The first pause before a peer is dialed again. Default 50 ms, doubled by each failure, with jitter.
     pub reconnect_backoff: Duration,
@@ -129,7 +129,7 @@ impl Default for TransportOptions {
             clients_max: 65_536,
             peer_queue_bytes_max: 32 << 20,
             peer_queue_down_bytes_max: 64 << 10,
-            peer_silence_timeout: Duration::from_secs(3),
+            peer_silence_timeout: Duration::from_secs(1),
             client_silence_timeout: Duration::from_secs(60),
             peer_inbox_bytes_max: 32 << 20,
             client_inbox_bytes_max: 8 << 20,

@@ -102,7 +102,7 @@ pub(crate) async fn keep_connected(shared: Rc<Shared>, index: usize, seed: u128)
     let mut random = Random::new(seed);
     let mut backoff = limits.reconnect_backoff;
     loop {
-        match dial(&shared, link).await {
+        match dial(&shared, link, patience(backoff, limits.connect_timeout)).await {
             Ok((reader, socket)) => {
                 backoff = limits.reconnect_backoff;
                 tracing::info!(peer = link.peer.0, purpose = ?link.purpose, address = %link.address, "connected to peer");
@@ -131,9 +131,13 @@ pub(crate) async fn keep_connected(shared: Rc<Shared>, index: usize, seed: u128)
 }
 
 /// Connects to the peer and makes sure that it is that peer.
-async fn dial(shared: &Shared, link: &Link) -> Result<(FrameReader, OwnedWriteHalf), DialError> {
+async fn dial(
+    shared: &Shared,
+    link: &Link,
+    connect_timeout: Duration,
+) -> Result<(FrameReader, OwnedWriteHalf), DialError> {
     let limits = &shared.transport;
-    let stream = timeout(limits.connect_timeout, TcpStream::connect(&link.address))
+    let stream = timeout(connect_timeout, TcpStream::connect(&link.address))
         .await
         .map_err(|_| DialError::TimedOut)?
         .map_err(DialError::Unreachable)?;
@@ -178,9 +182,30 @@ fn verify(shared: &Shared, link: &Link, answer: &Hello) -> Result<(), String> {
     Ok(())
 }
 
+/// How long a try to connect may take when `pause` follows it: short at first. When a network heals, a new try gets through at
+/// once; one that is under way only when TCP repeats it, after a second.
+fn patience(pause: Duration, longest: Duration) -> Duration {
+    longest.min(4 * pause)
+}
+
 /// Between half of `pause` and all of it.
 fn jittered(pause: Duration, random: &mut Random) -> Duration {
     let half = pause / 2;
     let nanoseconds = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
     half + Duration::from_nanos(random.below(nanoseconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A primary fell silent, and came back; then the next one did. Its backups needed each other's votes, but one still waited
+    /// for an answer to the connection request that it had sent into the silence: half a second without service became a second
+    /// and a half, and a second view change.
+    #[test]
+    fn the_first_tries_to_connect_are_short_and_later_ones_long_enough_for_any_network() {
+        let longest = Duration::from_secs(1);
+        let tries = [50, 100, 200, 400, 800].map(|pause| patience(Duration::from_millis(pause), longest).as_millis());
+        assert_eq!(tries, [200, 400, 800, 1_000, 1_000]);
+    }
 }
