@@ -1,7 +1,7 @@
 //! The client-table: what each session has executed, and what it was told (4, figure 2; 4.5).
 //!
 //! Changed by executing committed operations and by nothing else, so that it is the same at every replica. Requests that
-//! are only in the log are known to [`InFlight`], which is rebuilt whenever the log is replaced.
+//! are only in the log are known to `InFlight`, which is rebuilt whenever the log is replaced.
 
 use std::collections::BTreeMap;
 
@@ -265,104 +265,8 @@ impl Outcome {
     }
 }
 
-/// Requests that are in the log but not executed: volatile, a function of the log above `executed`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct InFlight {
-    /// No session has more slots.
-    slots_max: Slot,
-    operations: BTreeMap<ClientId, SlotsInFlight>,
-    sessions: BTreeMap<ClientId, OpNumber>,
-}
-
-/// The requests of one session that are in flight.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct SlotsInFlight {
-    session: SessionNumber,
-    /// The newest of each slot; zero for none. Kept while the session is in use, so that a request costs no allocation.
-    latest: Vec<RequestNumber>,
-    count: usize,
-}
-
-/// Above this many clients, those with nothing in flight are forgotten. Their vectors are small, and cheap to make again.
-const IDLE_CLIENTS_MAX: usize = 1_024;
-
-impl InFlight {
-    /// Nothing is in flight, in sessions of at most `slots_max` slots.
-    #[must_use]
-    pub fn new(slots_max: Slot) -> Self {
-        Self { slots_max, operations: BTreeMap::new(), sessions: BTreeMap::new() }
-    }
-
-    /// Whether a REGISTER or RESUME of the client is in flight.
-    #[must_use]
-    pub fn has_session_request(&self, client: ClientId) -> bool {
-        self.sessions.contains_key(&client)
-    }
-
-    /// The newest request of the slot that is in flight in this session.
-    #[must_use]
-    pub fn latest(&self, client: ClientId, session: SessionNumber, slot: Slot) -> Option<RequestNumber> {
-        let known = self.operations.get(&client).filter(|known| known.session == session)?;
-        known.latest.get(slot as usize).copied().filter(|number| *number != RequestNumber::ZERO)
-    }
-
-    /// Notes an entry that was appended to the log.
-    pub(crate) fn appended(&mut self, entry: &Entry) {
-        match &entry.request {
-            // Refused when it is executed; in the log only if a peer is broken.
-            Request::Operation { slot, .. } if *slot >= self.slots_max => {}
-            Request::Operation { client, session, slot, number, .. } => {
-                if self.operations.len() > IDLE_CLIENTS_MAX {
-                    self.operations.retain(|_, known| known.count > 0);
-                }
-                self.operations.entry(*client).or_default().appended(*session, *slot as usize, *number);
-            }
-            Request::Register { client, .. } | Request::Resume { client, .. } => {
-                self.sessions.insert(*client, entry.op());
-            }
-        }
-    }
-
-    /// Notes an entry that was executed.
-    pub(crate) fn executed(&mut self, entry: &Entry) {
-        match &entry.request {
-            Request::Operation { client, session, slot, number, .. } => {
-                if let Some(known) = self.operations.get_mut(client).filter(|known| known.session == *session) {
-                    known.executed(*slot as usize, *number);
-                }
-            }
-            Request::Register { client, .. } | Request::Resume { client, .. } => {
-                if self.sessions.get(client) == Some(&entry.op()) {
-                    self.sessions.remove(client);
-                }
-            }
-        }
-    }
-}
-
-impl SlotsInFlight {
-    fn appended(&mut self, session: SessionNumber, slot: usize, number: RequestNumber) {
-        if self.session != session {
-            *self = Self { session, ..Self::default() };
-        }
-        if self.latest.len() <= slot {
-            self.latest.resize(slot + 1, RequestNumber::ZERO);
-        }
-        let latest = &mut self.latest[slot];
-        self.count += usize::from(*latest == RequestNumber::ZERO);
-        *latest = number;
-    }
-
-    fn executed(&mut self, slot: usize, number: RequestNumber) {
-        if let Some(latest) = self.latest.get_mut(slot).filter(|latest| **latest == number) {
-            *latest = RequestNumber::ZERO;
-            self.count -= 1;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::log::Entry;
     use crate::numbers::{ChainHash, Timestamp, Viewstamp};
@@ -378,7 +282,7 @@ mod tests {
         operation_bytes_max: 1_000,
     };
 
-    fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
+    pub(crate) fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
         let stamp = Viewstamp { op: OpNumber(op), ..Viewstamp::default() };
         let request = Request::Operation {
             client: ClientId(client),
@@ -508,17 +412,5 @@ mod tests {
         let reply = table.record(&operation(2, 7, 1, 0, 1), Some(Bytes::from(vec![0; 9_001])), &OPTIONS);
         assert!(matches!(reply, ClientReply::Refused { reason: RefusedReason::ReplyLost, .. }));
         assert_eq!(look_up(&table, 1, 0, 1, b"put"), Lookup::Answered(reply));
-    }
-
-    #[test]
-    fn in_flight_forgets_what_was_executed_but_not_a_newer_request() {
-        let mut in_flight = InFlight::new(4);
-        let (first, second) = (operation(1, 7, 1, 0, 1), operation(2, 7, 1, 0, 2));
-        in_flight.appended(&first);
-        in_flight.appended(&second);
-        in_flight.executed(&first);
-        assert_eq!(in_flight.latest(ClientId(7), SessionNumber(1), 0), Some(RequestNumber(2)));
-        in_flight.executed(&second);
-        assert_eq!(in_flight.latest(ClientId(7), SessionNumber(1), 0), None);
     }
 }

@@ -69,6 +69,7 @@ pub mod codec;
 pub mod configuration;
 pub mod crash_vector;
 pub mod identity;
+mod in_flight;
 pub mod log;
 pub mod message;
 pub mod numbers;

@@ -266,13 +266,6 @@ impl Log {
     pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.op(), self.op().next(), "log without holes");
         assert!(entry.follows(self.head_hash()), "entry {entry} is chained to the head of the log");
-        self.append_verified(entry);
-    }
-
-    /// Appends the next entry, whose chain the caller has verified just now.
-    pub(crate) fn append_verified(&mut self, entry: Entry) {
-        debug_assert!(entry.follows(self.head_hash()));
-        assert_eq!(entry.op(), self.op().next(), "log without holes");
         self.bytes += entry.size();
         self.entries.push_back(entry);
     }

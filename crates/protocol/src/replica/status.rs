@@ -6,8 +6,8 @@ use super::io::StatusName;
 use super::prediction::PreSteps;
 use super::reach::Reach;
 use super::staged::Staged;
-use crate::client_table::InFlight;
 use crate::crash_vector::CrashVector;
+use crate::in_flight::InFlight;
 use crate::message::{Founder, FromClient, Message, Prepare};
 use crate::numbers::{ChainHash, Incarnation, InstanceId, NodeId, Nonce, OpNumber, Time, ViewNumber};
 
