@@ -100,6 +100,7 @@ impl<S: Service + Copy> Viewstamped<S> {
                     other => panic!("nothing fails here, but {other:?}"),
                 },
                 Output::SaveIdentity(_) => self.replicas[place].handle(self.now, Input::IdentitySaved),
+                Output::TakeCheckpoint(checkpoint) => self.replicas[place].handle(self.now, checkpoint.taken()),
                 Output::Event(_) => {}
             }
         }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options,
-    Output, Replica, Role, Service, Setup, StatusName, Time,
+    ClusterId, ClusterOptions, Configuration, EpochNumber, Event, Identity, Input, InstanceId, Member, NodeId, Now,
+    Options, Output, Replica, Role, Service, Setup, StatusName, Time,
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};
@@ -142,7 +142,10 @@ impl<S: Service + Clone> Cluster<S> {
             }
             Output::Reply(message) => self.checkers.answered(message)?,
             Output::SaveIdentity(identity) => node.saving.push_back(identity.clone()),
-            Output::Event(_) => {}
+            Output::Event(Event::CheckpointTaken { id } | Event::CheckpointInstalled { id, .. }) => {
+                self.checkers.has_checkpoint(node.id, *id)?;
+            }
+            Output::TakeCheckpoint(_) | Output::Event(_) => {}
         }
         Ok(Some(output))
     }

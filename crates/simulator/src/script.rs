@@ -349,6 +349,10 @@ impl Script {
                         self.judge(result);
                     }
                 }
+                Some(Output::TakeCheckpoint(checkpoint)) => {
+                    let result = self.cluster.handle(place, self.now(place), checkpoint.taken());
+                    self.judge(result);
+                }
                 Some(Output::Event(_)) => {}
             }
         }

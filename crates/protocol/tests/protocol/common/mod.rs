@@ -198,6 +198,9 @@ impl Group {
                     self.identities.insert(id, identity);
                     self.replicas.get_mut(&id).unwrap().handle(self.now, Input::IdentitySaved);
                 }
+                Output::TakeCheckpoint(checkpoint) => {
+                    self.replicas.get_mut(&id).unwrap().handle(self.now, checkpoint.taken());
+                }
                 Output::Event(event) => self.events.push((id, event)),
             }
         }
