@@ -284,4 +284,4 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Direct
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ pub mod boot;
 pub mod directory;
 pub mod durability;
 pub mod identity_file;
+pub mod io;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
