@@ -7,6 +7,7 @@
 pub mod boot;
 pub mod directory;
 pub mod durability;
+mod frame;
 pub mod identity_file;
 pub mod io;
 
