@@ -8,18 +8,10 @@ use viewstamped_protocol::{
 };
 
 use crate::durability::Durability;
+pub use crate::frame::FileError;
+use crate::frame::{Fields, Frame};
 
-/// How every identity file begins.
-const MAGIC: [u8; 8] = *b"VRIDENT\n";
-
-/// The version written, and the newest one read.
-const VERSION: u32 = 1;
-
-/// Magic, version and length.
-const HEADER_BYTES: usize = 16;
-
-/// The checksum at the end.
-const CHECKSUM_BYTES: usize = 4;
+const FRAME: Frame = Frame { magic: *b"VRIDENT\n", version: 1 };
 
 /// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
 pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
@@ -41,37 +33,6 @@ pub struct IdentityFile {
     pub identity: Identity,
 }
 
-/// Why bytes are no identity file, or an identity does not fit into one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FileError {
-    /// It is something else.
-    #[error("it does not begin like an identity file")]
-    NotAnIdentity,
-    /// It is shorter or longer than it says.
-    #[error("it has {found} bytes instead of {expected}")]
-    Length {
-        /// The bytes there should be.
-        expected: usize,
-        /// The bytes there are.
-        found: usize,
-    },
-    /// The checksum does not match.
-    #[error("its checksum does not match its content")]
-    Checksum,
-    /// A later release wrote it.
-    #[error("it has version {found}, and this release reads up to {VERSION}")]
-    Newer {
-        /// Its version.
-        found: u32,
-    },
-    /// A field has an impossible value.
-    #[error("its {0} makes no sense")]
-    Field(&'static str),
-    /// The member list or the founders do not fit.
-    #[error("its {0} is too long")]
-    TooLong(&'static str),
-}
-
 impl IdentityFile {
     /// The file's bytes.
     ///
@@ -84,10 +45,7 @@ impl IdentityFile {
         if !configuration.contains(*node) {
             return Err(FileError::Field("node, which is no member of its configuration,"));
         }
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        let mut bytes = FRAME.begin();
         bytes.extend_from_slice(&cluster.0.to_le_bytes());
         bytes.extend_from_slice(&node.0.to_le_bytes());
         bytes.push(match durability {
@@ -101,10 +59,7 @@ impl IdentityFile {
         bytes.extend_from_slice(&epoch.0.to_le_bytes());
         encode_founders(founders, &mut bytes)?;
         encode_configuration(configuration, &mut bytes)?;
-        let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("a few KiB");
-        bytes[12..16].copy_from_slice(&length.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let bytes = FRAME.seal(bytes);
         assert!(bytes.len() <= IDENTITY_BYTES_MAX, "every part is bounded");
         Ok(bytes)
     }
@@ -114,7 +69,7 @@ impl IdentityFile {
     /// # Errors
     /// When they are not exactly what `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
-        let mut fields = Fields { rest: checked_content(bytes)? };
+        let mut fields = FRAME.open(bytes)?;
         let cluster = ClusterId(fields.u128("cluster id")?);
         let node = NodeId(fields.u64("replica id")?);
         let durability = match fields.u8("durability")? {
@@ -133,36 +88,11 @@ impl IdentityFile {
             founders: decode_founders(&mut fields)?,
         };
         let configuration = decode_configuration(&mut fields)?;
-        if !fields.rest.is_empty() {
-            return Err(FileError::Field("length"));
-        }
+        fields.end()?;
         if !configuration.contains(node) {
             return Err(FileError::Field("replica id, which is no member of its configuration,"));
         }
         Ok(Self { cluster, node, configuration, cluster_options, durability, identity })
-    }
-}
-
-/// The content between header and checksum. The frame is the same in all versions, so that a file of a later release is told
-/// from a damaged one.
-fn checked_content(bytes: &[u8]) -> Result<&[u8], FileError> {
-    if !bytes.starts_with(&MAGIC) {
-        return Err(FileError::NotAnIdentity);
-    }
-    let length = Fields { rest: bytes.get(12..).unwrap_or_default() }.u32("length")?;
-    let expected = (length as usize).saturating_add(HEADER_BYTES + CHECKSUM_BYTES);
-    if bytes.len() != expected {
-        return Err(FileError::Length { expected, found: bytes.len() });
-    }
-    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-    if crc32c::crc32c(content).to_le_bytes() != checksum {
-        return Err(FileError::Checksum);
-    }
-    let version = Fields { rest: &content[8..] }.u32("version")?;
-    match version {
-        VERSION => Ok(&content[HEADER_BYTES..]),
-        0 => Err(FileError::Field("version")),
-        found => Err(FileError::Newer { found }),
     }
 }
 
@@ -224,46 +154,10 @@ fn decode_configuration(fields: &mut Fields<'_>) -> Result<Configuration, FileEr
     Configuration::new(epoch, members).map_err(|_| FileError::Field("list of members"))
 }
 
-/// Takes fields off the front of a byte string; the name is for the error.
-struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize, name: &'static str) -> Result<&'a [u8], FileError> {
-        let (field, rest) = self.rest.split_at_checked(count).ok_or(FileError::Field(name))?;
-        self.rest = rest;
-        Ok(field)
-    }
-
-    fn array<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], FileError> {
-        Ok(self.bytes(N, name)?.try_into().expect("N bytes"))
-    }
-
-    fn u8(&mut self, name: &'static str) -> Result<u8, FileError> {
-        Ok(u8::from_le_bytes(self.array(name)?))
-    }
-
-    fn u16(&mut self, name: &'static str) -> Result<u16, FileError> {
-        Ok(u16::from_le_bytes(self.array(name)?))
-    }
-
-    fn u32(&mut self, name: &'static str) -> Result<u32, FileError> {
-        Ok(u32::from_le_bytes(self.array(name)?))
-    }
-
-    fn u64(&mut self, name: &'static str) -> Result<u64, FileError> {
-        Ok(u64::from_le_bytes(self.array(name)?))
-    }
-
-    fn u128(&mut self, name: &'static str) -> Result<u128, FileError> {
-        Ok(u128::from_le_bytes(self.array(name)?))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::frame::{CHECKSUM_BYTES, HEADER_BYTES};
 
     /// An identity with every part in use.
     pub(crate) fn example() -> IdentityFile {
@@ -340,8 +234,8 @@ pub(crate) mod tests {
         let mut bytes = example().encode().unwrap();
         bytes[8] = 2;
         assert_eq!(IdentityFile::decode(&bytes), Err(FileError::Checksum));
-        assert_eq!(IdentityFile::decode(&sealed(bytes)), Err(FileError::Newer { found: 2 }));
-        assert_eq!(IdentityFile::decode(b"#!/bin/sh\necho hello, world\n"), Err(FileError::NotAnIdentity));
+        assert_eq!(IdentityFile::decode(&sealed(bytes)), Err(FileError::Newer { found: 2, newest: 1 }));
+        assert_eq!(IdentityFile::decode(b"#!/bin/sh\necho hello, world\n"), Err(FileError::Foreign));
     }
 
     /// A checksum does not make nonsense sensible: every byte set to every value either decodes or is refused, without a panic.

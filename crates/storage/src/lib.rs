@@ -7,7 +7,10 @@
 pub mod boot;
 pub mod directory;
 pub mod durability;
+mod frame;
 pub mod identity_file;
+pub mod io;
+pub mod journal;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
