@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::entry::{Entry, Field, Large};
+use crate::entry::{Entry, Field};
 use crate::keys;
+use crate::large::Large;
 use crate::root::Hash;
 use crate::slots::{self, LARGE, SLOT_BYTES, Slot, small};
 

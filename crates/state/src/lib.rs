@@ -22,16 +22,22 @@
 //! Removing a key that is not there is no operation. [`STRUCTURE_VERSION`] lies under the root, so that roots of releases that form
 //! pages in different ways never agree by accident.
 
+mod decoding;
 mod difference;
+mod encoding;
 mod entry;
+mod fetch;
 mod interior;
 #[cfg(test)]
 mod invariants;
 mod keys;
+mod large;
 mod leaf;
 mod leaf_edit;
 mod options;
 mod page;
+mod part;
+mod place;
 mod range;
 mod root;
 mod separators;
@@ -46,8 +52,11 @@ use bytes::Bytes;
 use entry::{Entry, Field};
 use page::Page;
 
+pub use decoding::BadPart;
 pub use difference::{Change, Difference};
+pub use fetch::{Fetch, Progress};
 pub use options::{InvalidPageBytes, PageOptions};
+pub use place::Place;
 pub use range::Range;
 pub use root::{Root, STRUCTURE_VERSION};
 
