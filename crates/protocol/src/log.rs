@@ -205,6 +205,12 @@ pub struct Log {
 }
 
 impl Log {
+    /// An empty log above a checkpoint at `base`, where the chain hash is `base_hash`.
+    #[must_use]
+    pub fn starting_at(base: OpNumber, base_hash: ChainHash) -> Self {
+        Self { base, base_hash, ..Self::default() }
+    }
+
     /// The op-number below the first entry; everything up to it is in a checkpoint (5.1). Zero until there are checkpoints.
     #[must_use]
     pub fn base(&self) -> OpNumber {

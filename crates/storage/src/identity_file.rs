@@ -4,10 +4,9 @@ pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 use viewstamped_protocol::configuration::MEMBERS_MAX;
 use viewstamped_protocol::message::Founder;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Incarnation, InstanceId, Member, NodeId, Role,
+    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Identity, Incarnation, InstanceId, Member,
+    NodeId, Role,
 };
-
-use crate::durability::Durability;
 
 /// How every identity file begins.
 const MAGIC: [u8; 8] = *b"VRIDENT\n";
@@ -92,6 +91,8 @@ impl IdentityFile {
         bytes.extend_from_slice(&node.0.to_le_bytes());
         bytes.push(match durability {
             Durability::Replicated => 0,
+            Durability::Background => 1,
+            Durability::Synchronous => 2,
         });
         for option in cluster_options.to_array() {
             bytes.extend_from_slice(&option.to_le_bytes());
@@ -119,6 +120,8 @@ impl IdentityFile {
         let node = NodeId(fields.u64("replica id")?);
         let durability = match fields.u8("durability")? {
             0 => Durability::Replicated,
+            1 => Durability::Background,
+            2 => Durability::Synchronous,
             _ => return Err(FileError::Field("durability")),
         };
         let mut cluster_options = [0; ClusterOptions::COUNT];
@@ -355,7 +358,7 @@ pub(crate) mod tests {
                 let _ = IdentityFile::decode(&sealed(other));
             }
         }
-        let nonsense = [(40, 1, "durability"), (105, 32, "number of founders"), (186, 0, "list of members")];
+        let nonsense = [(40, 3, "durability"), (105, 32, "number of founders"), (186, 0, "list of members")];
         for (place, value, name) in nonsense {
             let mut other = bytes.clone();
             other[place] = value;

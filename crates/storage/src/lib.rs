@@ -6,10 +6,9 @@
 
 pub mod boot;
 pub mod directory;
-pub mod durability;
 pub mod identity_file;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
-pub use durability::{Durability, DurabilityError};
 pub use identity_file::{FileError, IdentityFile};
+pub use viewstamped_protocol::{Durability, DurabilityError};

@@ -105,7 +105,7 @@ impl<S: Service> Replica<S> {
     /// # Panics
     /// When `setup.id` is no member of `setup.configuration`.
     pub fn new(setup: Setup, service: S, now: Now) -> Self {
-        let Setup { cluster, id, configuration, cluster_options, options, identity, seed } = setup;
+        let Setup { cluster, id, configuration, cluster_options, options, identity, seed, .. } = setup;
         assert!(configuration.contains(id), "{id} is a member of its own configuration");
         let mut random = Random::new(seed);
         let instance = InstanceId(random.next_u128());
@@ -161,6 +161,7 @@ impl<S: Service> Replica<S> {
             Input::Tick => self.on_tick(),
             Input::IdentitySaved => self.on_identity_saved(),
             Input::PeerUnreachable(node) => self.on_peer_unreachable(node),
+            Input::Persisted { .. } | Input::JournalBroken | Input::ShutDown => {}
         }
         self.execute();
         self.check_invariants();

@@ -161,6 +161,8 @@ impl Group {
             cluster_options: self.cluster_options,
             options: self.options,
             identity,
+            durability: Durability::Replicated,
+            surviving: None,
             seed: self.seed,
         };
         self.replicas.insert(NodeId(id), Replica::new(setup, Journal::new(id), self.now));
@@ -199,6 +201,7 @@ impl Group {
                     self.replicas.get_mut(&id).unwrap().handle(self.now, Input::IdentitySaved);
                 }
                 Output::Event(event) => self.events.push((id, event)),
+                Output::Journal { .. } | Output::ShutDown { .. } => {}
             }
         }
     }
