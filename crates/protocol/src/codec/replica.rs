@@ -207,15 +207,15 @@ fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
     }
 }
 
-fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
+pub(super) fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
     numbers.into_iter().for_each(|number| out.put_u64_le(number));
 }
 
-fn put_count(out: &mut BytesMut, count: usize) {
+pub(super) fn put_count(out: &mut BytesMut, count: usize) {
     out.put_u32_le(u32::try_from(count).expect("tables of members are small"));
 }
 
-fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
+pub(super) fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     debug_assert!(vector.len() <= MEMBERS_MAX);
     put_count(out, vector.len());
     vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
@@ -417,7 +417,7 @@ fn decode_member(reader: &mut Reader<'_>) -> Result<Member, DecodeError> {
     Ok(Member { id, role, address: reader.text("bytes of address", ADDRESS_BYTES_MAX)? })
 }
 
-fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
+pub(super) fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
     let count = reader.count("nodes in the crash vector", MEMBERS_MAX, 16)?;
     let mut pairs: Vec<(NodeId, Incarnation)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -457,7 +457,7 @@ fn head(reader: &mut Reader<'_>) -> Result<ChainHash, DecodeError> {
     Ok(ChainHash(reader.u128("chain hash")?))
 }
 
-fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+pub(super) fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("commit-number").map(OpNumber)
 }
 
@@ -465,10 +465,10 @@ fn base(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("base").map(OpNumber)
 }
 
-fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
+pub(super) fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
     reader.number("last normal view").map(ViewNumber)
 }
 
-fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
+pub(super) fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
     reader.u128("nonce").map(Nonce)
 }

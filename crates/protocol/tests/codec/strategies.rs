@@ -319,3 +319,36 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         1 => bytes().prop_map(Frame::Status),
     ]
 }
+
+/// A record of a journal.
+pub fn record() -> impl Strategy<Value = Record> {
+    let recoveries = || btree_map(node(), nonce(), 0..=MEMBERS_MAX);
+    let rebase = (incarnation(), view(), view(), op(), crash_vector(), recoveries(), run(0)).prop_map(
+        |(incarnation, view, log_view, commit, crash_vector, recoveries, run)| Rebase {
+            incarnation,
+            view,
+            log_view,
+            commit,
+            base: run.after,
+            base_hash: run.previous,
+            crash_vector,
+            recoveries,
+            entries: run.entries,
+        },
+    );
+    prop_oneof![
+        rebase.prop_map(|rebase| Record::Rebase(Box::new(rebase))),
+        (run(1), op()).prop_map(|(run, commit)| Record::Append { entries: run.entries, commit }),
+        (view(), run(0), op()).prop_map(|(view, run, commit)| Record::Install {
+            view,
+            after: run.after,
+            previous: run.previous,
+            entries: run.entries,
+            commit,
+        }),
+        (view(), op()).prop_map(|(view, commit)| Record::View { view, commit }),
+        (crash_vector(), recoveries())
+            .prop_map(|(crash_vector, recoveries)| Record::Knowledge { crash_vector, recoveries }),
+        op().prop_map(Record::Commit),
+    ]
+}
