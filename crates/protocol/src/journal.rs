@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::crash_vector::CrashVector;
 use crate::log::{Entry, Log};
-use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, ViewNumber};
+use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Timestamp, ViewNumber};
 
 /// One step of a replica's durable history.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,8 @@ pub struct Rebase {
     pub base: OpNumber,
     /// The chain hash there.
     pub base_hash: ChainHash,
+    /// The replicated clock there.
+    pub base_timestamp: Timestamp,
     /// The highest incarnation known of each member.
     pub crash_vector: CrashVector,
     /// The nonce of the RECOVERY that announced it, where it was seen.
@@ -152,7 +154,8 @@ impl Surviving {
     pub fn replay(records: impl IntoIterator<Item = Record>) -> Result<Self, ReplayError> {
         let mut records = records.into_iter();
         let Some(Record::Rebase(first)) = records.next() else { return Err(ReplayError::NoBeginning) };
-        let mut surviving = Self { log: Log::starting_at(first.base, first.base_hash), ..Self::default() };
+        let mut surviving =
+            Self { log: Log::above(first.base, first.base_hash, first.base_timestamp), ..Self::default() };
         surviving.rebase(*first)?;
         for record in records {
             match record {
@@ -182,7 +185,18 @@ impl Surviving {
 
     /// The log below the new base stays: the checkpoint that stands for it may not have become durable.
     fn rebase(&mut self, rebase: Rebase) -> Result<(), ReplayError> {
-        let Rebase { incarnation, view, log_view, commit, base, base_hash, crash_vector, recoveries, entries } = rebase;
+        let Rebase {
+            incarnation,
+            view,
+            log_view,
+            commit,
+            base,
+            base_hash,
+            base_timestamp: _,
+            crash_vector,
+            recoveries,
+            entries,
+        } = rebase;
         if log_view > view {
             return Err(ReplayError::OlderView { found: view, known: log_view });
         }

@@ -345,6 +345,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
             ReplicaEvent::JournalBroken { op } => {
                 self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
             }
+            ReplicaEvent::DiskDistrusted { op } => {
+                self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
+            }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
             }

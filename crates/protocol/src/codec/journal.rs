@@ -12,7 +12,7 @@ use super::replica::{commit, crash_vector, log_view, nonce, put_count, put_crash
 use crate::configuration::MEMBERS_MAX;
 use crate::journal::{Rebase, Record};
 use crate::log::Entry;
-use crate::numbers::{Incarnation, NodeId, Nonce, ViewNumber};
+use crate::numbers::{Incarnation, NodeId, Nonce, Timestamp, ViewNumber};
 
 const REBASE: u8 = 1;
 const APPEND: u8 = 2;
@@ -60,11 +60,22 @@ pub fn encode_record(record: &Record, out: &mut BytesMut) {
 
 fn encode_rebase(rebase: &Rebase, out: &mut BytesMut) {
     // Every field is named, so that a new one cannot be forgotten here. It needs a new kind of record.
-    let Rebase { incarnation, view, log_view, commit, base, base_hash, crash_vector, recoveries, entries } = rebase;
+    let Rebase {
+        incarnation,
+        view,
+        log_view,
+        commit,
+        base,
+        base_hash,
+        base_timestamp,
+        crash_vector,
+        recoveries,
+        entries,
+    } = rebase;
     let run = Run::after(*base, *base_hash, entries);
     out.reserve(FIELDS_BYTES + run.room());
     out.put_u8(REBASE);
-    put_u64s(out, [incarnation.0, view.0, log_view.0, commit.0]);
+    put_u64s(out, [incarnation.0, view.0, log_view.0, commit.0, base_timestamp.0]);
     put_crash_vector(out, crash_vector);
     put_recoveries(out, recoveries);
     run.encode(out);
@@ -111,9 +122,21 @@ pub fn decode_record(bytes: &Bytes) -> Result<Record, DecodeError> {
 fn decode_rebase(reader: &mut Reader<'_>) -> Result<Rebase, DecodeError> {
     let incarnation = Incarnation(reader.number("incarnation")?);
     let (view, log_view, commit) = (view(reader)?, log_view(reader)?, commit(reader)?);
+    let base_timestamp = Timestamp(reader.number("timestamp at the base")?);
     let (crash_vector, recoveries) = (crash_vector(reader)?, recoveries(reader)?);
     let Run { after: base, previous: base_hash, entries, .. } = decode_whole(reader)?;
-    Ok(Rebase { incarnation, view, log_view, commit, base, base_hash, crash_vector, recoveries, entries })
+    Ok(Rebase {
+        incarnation,
+        view,
+        log_view,
+        commit,
+        base,
+        base_hash,
+        base_timestamp,
+        crash_vector,
+        recoveries,
+        entries,
+    })
 }
 
 fn decode_whole(reader: &mut Reader<'_>) -> Result<Run<Vec<Entry>>, DecodeError> {

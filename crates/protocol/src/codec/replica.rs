@@ -134,7 +134,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::Recovery(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u32_le(m.attempt);
-            out.put_u64_le(m.checkpoint.0);
+            put_u64s(out, [m.op.0, m.view.0]);
         }
         Body::RecoveryResponse(m) => encode_recovery_response(m, out),
         Body::GetIncarnation(m) => {
@@ -254,7 +254,8 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Recovery => Body::Recovery(Recovery {
             nonce: nonce(reader)?,
             attempt: reader.u32("attempt")?,
-            checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
+            op: op(reader)?,
+            view: ViewNumber(reader.number("view of before")?),
         }),
         Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {

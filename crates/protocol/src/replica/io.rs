@@ -127,6 +127,12 @@ pub enum Event {
         /// The op-number up to which it is certain to hold the log.
         op: OpNumber,
     },
+    /// The log on this replica's disk is not that of the others, although it said that it was committed: the disk changed what was
+    /// written, or it is another replica's. Everything is fetched again.
+    DiskDistrusted {
+        /// Where they differ, or above.
+        op: OpNumber,
+    },
     /// A peer is in another cluster, names this replica's own id, or is no member.
     ForeignPeer {
         /// Who, and what is wrong with it.

@@ -71,12 +71,13 @@ fn the_bytes_are_those_of_the_documented_format() {
         commit: OpNumber(7),
         base: OpNumber(7),
         base_hash: ChainHash(5),
+        base_timestamp: Timestamp(2),
         crash_vector: [(NodeId(1), Incarnation(2))].into_iter().collect(),
         recoveries,
         entries: vec![entry.clone()],
     };
     let mut expected = vec![1];
-    for number in [1u64, 4, 3, 7] {
+    for number in [1u64, 4, 3, 7, 2] {
         expected.extend(number.to_le_bytes());
     }
     expected.extend([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);

@@ -234,6 +234,13 @@ impl<S: Service> Turn<S> {
                     op.0
                 )
             }),
+            Event::DiskDistrusted { op } => self.shared.problem("disk-distrusted", || {
+                format!(
+                    "the log on disk is not that of the other replicas at operation {}, although it was committed there; everything \
+                     is fetched from them. Look for a failing disk, or for files that were copied from elsewhere",
+                    op.0
+                )
+            }),
             Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
                 format!("ignored messages of replica {}: {}; correct its configuration", from.0, super::reporter::ignored(*reason))
             }),
