@@ -190,6 +190,7 @@ impl SharedOptions {
             checkpoint_ops: self.checkpoint_ops,
             checkpoint_bytes: narrow(self.checkpoint_bytes),
             page_bytes: narrow(self.page_bytes),
+            lease_max_ms: CLUSTER.lease_max_ms,
         }
     }
 }

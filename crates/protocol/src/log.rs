@@ -200,12 +200,14 @@ pub struct Log {
     base_timestamp: Timestamp,
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// The journal has the log up to here.
+    journaled: OpNumber,
 }
 
 impl Log {
     /// An empty log above a checkpoint: all up to `base` is in it, where the chain hash and the replicated clock are these.
     pub(crate) fn above(base: OpNumber, base_hash: ChainHash, base_timestamp: Timestamp) -> Self {
-        Self { base, base_hash, base_timestamp, entries: VecDeque::new(), bytes: 0 }
+        Self { base, base_hash, base_timestamp, ..Self::default() }
     }
 
     /// The op-number below the first entry; everything up to it is in a checkpoint (5.1). Zero until there are checkpoints.
@@ -244,6 +246,11 @@ impl Log {
         self.last().map_or(self.base_timestamp, |entry| entry.timestamp)
     }
 
+    /// The replicated clock at the base.
+    pub(crate) fn base_timestamp(&self) -> Timestamp {
+        self.base_timestamp
+    }
+
     /// The entry at `op`, when the log holds it.
     #[must_use]
     pub fn entry(&self, op: OpNumber) -> Option<&Entry> {
@@ -280,6 +287,17 @@ impl Log {
             let entry = self.entries.pop_back().expect("above base");
             self.bytes -= entry.size();
         }
+        self.journaled = self.journaled.min(op);
+    }
+
+    /// How far the journal has this log: entries above are new, or replace others.
+    pub(crate) fn journaled(&self) -> OpNumber {
+        self.journaled
+    }
+
+    /// All of it is in the journal.
+    pub(crate) fn set_journaled(&mut self) {
+        self.journaled = self.op();
     }
 
     /// Drops all entries up to `op`, which are in a checkpoint (5.1: "checkpoints allow the system to garbage collect the log").

@@ -37,6 +37,9 @@ pub struct ClusterOptions {
     /// The most bytes of a page of the state, from 512 to 16,384 (beyond, the nearest counts). Default 4,096; see
     /// [`PageOptions`](viewstamped_state::PageOptions).
     pub page_bytes: u32,
+    /// The longest lease a backup may grant, in milliseconds. Default 0: there are no leases. A replica that starts again without
+    /// asking the others has forgotten what it granted, and so promises no view change for so long.
+    pub lease_max_ms: u32,
 }
 
 /// The order in which messages and files have the options: named once, and all of them, or it does not compile.
@@ -74,6 +77,7 @@ in_this_order!(
     checkpoint_ops,
     checkpoint_bytes,
     page_bytes,
+    lease_max_ms,
 );
 
 impl ClusterOptions {
@@ -100,6 +104,7 @@ impl Default for ClusterOptions {
             checkpoint_ops: 65_536,
             checkpoint_bytes: 64 << 20,
             page_bytes: 4_096,
+            lease_max_ms: 0,
         }
     }
 }
@@ -185,6 +190,12 @@ pub struct Options {
     pub checkpoint_pin: Duration,
     /// The most bytes of log kept; beyond it the answer is BUSY until a checkpoint lets the log be cut. Default 1 GiB.
     pub log_bytes_max: usize,
+    /// How long the commit-number may grow without a record of the journal that tells it, before it gets one of its own. Default
+    /// 1 s: usually it goes along with entries, and what it saves in a recovery is no more than what was committed since.
+    pub commit_mark_interval: Duration,
+    /// The most messages and replies kept while a promise is not durable; beyond it they are lost, and said again later. Default
+    /// 4,096: what a disk that is stuck for a second lets gather.
+    pub held_messages_max: usize,
     /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
     pub execute_ops_max: u64,
     /// The most bytes of results made before they are sent. Default 16 MiB: a thousand large ones at once would take gigabytes.
@@ -228,6 +239,8 @@ impl Default for Options {
             pages_bytes_per_second_max: 0,
             checkpoint_pin: Duration::from_secs(10),
             log_bytes_max: 1 << 30,
+            commit_mark_interval: Duration::from_secs(1),
+            held_messages_max: 4_096,
             execute_ops_max: 1_024,
             execute_bytes_max: 16 << 20,
         }

@@ -353,7 +353,7 @@ impl Script {
                     let result = self.cluster.handle(place, self.now(place), checkpoint.taken());
                     self.judge(result);
                 }
-                Some(Output::Event(_)) => {}
+                Some(Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. }) => {}
             }
         }
     }

@@ -333,6 +333,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.schedule.at(self.now.after(delay), Event::Hashed { place, boot, taken });
             }
             Output::Event(event) => return self.on_replica_event(place, &event),
+            Output::Journal { .. } | Output::ShutDown { .. } => {}
         }
         Ok(())
     }
@@ -363,6 +364,12 @@ impl<'a, W: Workload> Simulation<'a, W> {
             }
             ReplicaEvent::RootsDiffer { op } => {
                 hold!("I-CKPT", false, "no quorum agrees on the checkpoint at {op}");
+            }
+            ReplicaEvent::JournalBroken { op } => {
+                self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
+            }
+            ReplicaEvent::DiskDistrusted { op } => {
+                self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));

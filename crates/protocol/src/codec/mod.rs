@@ -31,6 +31,7 @@ mod connection;
 mod entries;
 mod error;
 mod header;
+mod journal;
 mod pages;
 mod reader;
 mod replica;
@@ -43,6 +44,7 @@ pub use configuration::ADDRESS_BYTES_MAX;
 pub use connection::{Hello, Purpose};
 pub use error::DecodeError;
 pub use header::{HEADER_BYTES, MAGIC, VERSION};
+pub use journal::{decode_record, encode_record};
 pub use reader::{KEPT_FRAME_BYTES, NUMBER_MAX};
 pub use replica::encode_message;
 

@@ -155,7 +155,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::Recovery(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u32_le(m.attempt);
-            out.put_u64_le(m.checkpoint.0);
+            put_u64s(out, [m.op.0, m.view.0]);
         }
         Body::RecoveryResponse(m) => encode_recovery_response(m, out),
         Body::GetIncarnation(m) => {
@@ -240,7 +240,7 @@ fn put_quorum_checkpoint(out: &mut BytesMut, checkpoint: &QuorumCheckpoint) {
     put_checkpoint_id(out, &checkpoint.agreed);
 }
 
-fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
+pub(super) fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     debug_assert!(vector.len() <= MEMBERS_MAX);
     put_count(out, vector.len());
     vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
@@ -284,7 +284,8 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Recovery => Body::Recovery(Recovery {
             nonce: nonce(reader)?,
             attempt: reader.u32("attempt")?,
-            checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
+            op: op(reader)?,
+            view: ViewNumber(reader.number("view of before")?),
         }),
         Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
@@ -446,7 +447,7 @@ fn quorum_checkpoint(reader: &mut Reader<'_>) -> Result<QuorumCheckpoint, Decode
     Ok(QuorumCheckpoint { held, agreed: checkpoint_id(reader)? })
 }
 
-fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
+pub(super) fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
     let count = reader.count("nodes in the crash vector", MEMBERS_MAX, 16)?;
     let mut pairs: Vec<(NodeId, Incarnation)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -486,7 +487,7 @@ fn head(reader: &mut Reader<'_>) -> Result<ChainHash, DecodeError> {
     Ok(ChainHash(reader.u128("chain hash")?))
 }
 
-fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+pub(super) fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("commit-number").map(OpNumber)
 }
 
@@ -494,10 +495,10 @@ fn base(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("base").map(OpNumber)
 }
 
-fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
+pub(super) fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
     reader.number("last normal view").map(ViewNumber)
 }
 
-fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
+pub(super) fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
     reader.u128("nonce").map(Nonce)
 }

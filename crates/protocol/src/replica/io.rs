@@ -4,7 +4,9 @@ use viewstamped_state::{Progress, Root, Snapshot};
 
 use crate::checkpoint::{CheckpointId, CheckpointRoot};
 use crate::configuration::Configuration;
+use crate::durability::Durability;
 use crate::identity::Identity;
+use crate::journal::{Record, Surviving};
 use crate::message::{FromClient, Message, NotServingReason, QuorumCheckpoint, ToClient};
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, OpNumber, ViewNumber};
 use crate::options::{ClusterOptions, Options};
@@ -24,6 +26,10 @@ pub struct Setup {
     pub options: Options,
     /// What survived of it. `None`: an empty or doubtful directory, so it asks its peers which incarnation comes next.
     pub identity: Option<Identity>,
+    /// What an acknowledgement waits for: the same at all members.
+    pub durability: Durability,
+    /// What its journal says, when it has one that says anything. Without an identity it counts for nothing.
+    pub surviving: Option<Surviving>,
     /// 128 random bits from the operating system (from the simulation's seed in a simulator); never used twice.
     pub seed: u128,
 }
@@ -50,6 +56,17 @@ pub enum Input {
         /// The root of the client-table's pages.
         client_table: Root,
     },
+    /// The record of [`Output::Journal`] with this number is durable, and so are all before it. May be said of the last of several.
+    Persisted {
+        /// The number.
+        sequence: u64,
+    },
+    /// The journal cannot be written any more, or not fast enough: it ends somewhere before its newest record. In the
+    /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
+    /// disk fails must not go on: end the process.
+    JournalBroken,
+    /// Stop, so that the next start needs no recovery. Answered by [`Output::ShutDown`]; whatever comes after it is ignored.
+    ShutDown,
 }
 
 /// To whom a message goes.
@@ -79,6 +96,20 @@ pub enum Output {
     /// Compute the roots of these states, on another thread if there is one: it hashes every page that has changed. Then say
     /// [`Input::CheckpointTaken`]. The next one is wanted only after that.
     TakeCheckpoint(TakeCheckpoint),
+    /// Add this to the journal, after all records before it; then say [`Input::Persisted`]. In the `background` mode nothing waits
+    /// for that.
+    Journal {
+        /// Counts the records of this process, from 1.
+        sequence: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// The replica has stopped.
+    ShutDown {
+        /// The last record: when it is durable, with the checkpoint it stands on, mark the directory as cleanly shut down. `None`:
+        /// it was recovering, or had not begun, so that there is nothing to mark.
+        sequence: Option<u64>,
+    },
     /// Something an operator wants to know.
     Event(Event),
 }
@@ -153,6 +184,18 @@ pub enum Event {
     /// state is right. The group goes on.
     RootsDiffer {
         /// The op-number of the checkpoint.
+        op: OpNumber,
+    },
+    /// The journal ends here for now: it could not be written. It goes on with the next checkpoint. Until then a crash of this
+    /// replica costs a longer recovery, and a crash of all may cost what it does not hold.
+    JournalBroken {
+        /// The op-number up to which it is certain to hold the log.
+        op: OpNumber,
+    },
+    /// The log on this replica's disk is not that of the others, although it said that it was committed: the disk changed what was
+    /// written, or it is another replica's. Everything is fetched again.
+    DiskDistrusted {
+        /// Where they differ, or above.
         op: OpNumber,
     },
     /// A peer is in another cluster, names this replica's own id, or is no member.

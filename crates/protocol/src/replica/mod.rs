@@ -7,6 +7,7 @@ mod bootstrap;
 mod checkpoint_transfer;
 mod checkpoints;
 mod choice;
+mod durability;
 mod evidence;
 mod execution;
 mod fingerprint;
@@ -21,6 +22,7 @@ mod primary;
 mod reach;
 mod recovery;
 mod requests;
+mod restart;
 mod staged;
 mod state_transfer;
 mod status;
@@ -45,6 +47,7 @@ use crate::random::Random;
 use crate::service::Service;
 use checkpoint_transfer::CheckpointTransfer;
 use checkpoints::Checkpoints;
+use durability::Journal;
 use evidence::Evidence;
 use execution::Executor;
 use staged::Staged;
@@ -97,6 +100,9 @@ pub struct Replica<S> {
     /// As a new primary that lagged far, it has given way to a better one since something was committed last.
     has_forfeited: bool,
     evidence: Evidence,
+    journal: Journal,
+    /// Before this moment no view is started and no DOVIEWCHANGE sent (R9).
+    promises_from: Time,
 
     now: Now,
     random: Random,
@@ -113,7 +119,8 @@ impl<S: Service> Replica<S> {
     /// # Panics
     /// When `setup.id` is no member of `setup.configuration`.
     pub fn new(setup: Setup, service: S, now: Now) -> Self {
-        let Setup { cluster, id, configuration, cluster_options, options, identity, seed } = setup;
+        let Setup { cluster, id, configuration, cluster_options, options, identity, durability, surviving, seed } =
+            setup;
         assert!(configuration.contains(id), "{id} is a member of its own configuration");
         let mut random = Random::new(seed);
         let instance = InstanceId(random.next_u128());
@@ -143,6 +150,8 @@ impl<S: Service> Replica<S> {
             failed_view_changes: 0,
             has_forfeited: false,
             evidence: Evidence::default(),
+            journal: Journal::new(durability),
+            promises_from: Time::ZERO,
             now,
             random,
             outputs: VecDeque::new(),
@@ -152,14 +161,19 @@ impl<S: Service> Replica<S> {
         };
         match identity {
             Some(identity) if identity.is_virgin() => replica.enter_starting(),
-            Some(identity) => replica.enter_recovering(Some(identity.incarnation)),
+            Some(identity) => replica.start_again(&identity, surviving),
             None => replica.enter_recovering(None),
         }
+        replica.journal.touch();
         replica
     }
 
     /// Takes one input. Never fails, whatever a peer sends; panics only when an invariant of this replica is broken.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if self.journal.is_stopped {
+            return;
+        }
+        self.journal.touch();
         self.now = Now { monotonic: self.now.monotonic.max(now.monotonic), wall: now.wall };
         match input {
             Input::Message(message) => {
@@ -176,6 +190,9 @@ impl<S: Service> Replica<S> {
                     *self.ignored.entry(reason).or_default() += 1;
                 }
             }
+            Input::Persisted { sequence } => self.on_persisted(sequence),
+            Input::JournalBroken => self.on_journal_broken(),
+            Input::ShutDown => self.on_shut_down(),
         }
         self.execute();
         self.check_invariants();
@@ -185,11 +202,20 @@ impl<S: Service> Replica<S> {
     ///
     /// What several inputs asked for since the last drain goes out together: one PREPARE, one PREPAREOK (6.2).
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() {
-            self.result_bytes = 0;
-            self.flush();
+        if let Some(output) = self.journal.next_released() {
+            return Some(output);
         }
-        self.outputs.pop_front()
+        self.journal_changes();
+        loop {
+            if self.outputs.is_empty() {
+                self.result_bytes = 0;
+                self.flush();
+            }
+            let output = self.outputs.pop_front()?;
+            if let Some(output) = self.unless_held(output) {
+                return Some(output);
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), Ignored> {
@@ -245,17 +271,22 @@ impl<S: Service> Replica<S> {
     /// When to come back with [`Input::Tick`]; a time in the past means at once, after other inputs had their turn.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.journal.is_stopped {
+            return None;
+        }
         let execution = self.has_execution_backlog().then_some(self.now.monotonic);
         // The log is asked for again when the checkpoint is there.
         let transfer = self.transfer.as_ref().filter(|_| self.checkpoint_transfer.is_none());
         let transfer = transfer.map(|transfer| transfer.retry_at);
         let pages = self.checkpoint_transfer.as_ref().and_then(CheckpointTransfer::next_deadline);
-        [execution, transfer, pages, self.status.next_deadline()].into_iter().flatten().min()
+        let journal = self.journal_deadline();
+        [execution, transfer, pages, journal, self.status.next_deadline()].into_iter().flatten().min()
     }
 
     /// Turns what has gathered since the last drain into messages.
     fn flush(&mut self) {
         match &self.status {
+            _ if self.journal.is_stopped => {}
             Status::Primary(_) => self.flush_prepares(),
             Status::Backup(_) => self.flush_prepare_ok(),
             _ => {}

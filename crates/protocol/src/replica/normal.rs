@@ -98,6 +98,7 @@ impl<S: Service> Replica<S> {
         if first == OpNumber::ZERO || (first > base && !self.log.matches(first.previous(), prepare.previous)) {
             return Err(Ignored::Malformed);
         }
+        let before = self.log.op();
         // What is in a checkpoint was sent before its acknowledgement arrived; what follows is chained to it.
         for entry in prepare.entries.into_iter().filter(|entry| entry.op() >= base) {
             match self.log.hash_at(entry.op()) {
@@ -109,9 +110,15 @@ impl<S: Service> Replica<S> {
                 None => return Err(Ignored::Malformed),
             }
         }
-        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
-        backup.ack_owed = true;
+        self.owe_acknowledgement(self.log.op() > before);
         Ok(())
+    }
+
+    /// What is new is acknowledged when it is durable, if that counts; what is known, at once and again (N3).
+    pub(super) fn owe_acknowledgement(&mut self, is_new: bool) {
+        let waits = is_new && self.journal.waits();
+        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
+        backup.ack_owed |= !waits;
     }
 
     /// A PREPARE whose turn has not come is kept, not acknowledged; what is missing will be sent again, or asked for (N10).
@@ -174,11 +181,12 @@ impl<S: Service> Replica<S> {
             self.note_gap();
         }
         self.advance_commit_heard();
+        let (op, head) = self.acknowledged();
         let ack = CommitAck {
             sequence: commit.sequence,
             sent_at: commit.sent_at,
-            op: self.log.op(),
-            head: self.log.head_hash(),
+            op,
+            head,
             executed: self.executor.executed(),
             checkpoint: self.checkpoints.newest_id(),
         };
@@ -190,9 +198,9 @@ impl<S: Service> Replica<S> {
     /// One PREPAREOK for everything taken since the last drain.
     pub(super) fn flush_prepare_ok(&mut self) {
         let primary = self.primary_of(self.view);
+        let (op, head) = self.acknowledged();
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if std::mem::take(&mut backup.ack_owed) {
-            let (op, head) = (self.log.op(), self.log.head_hash());
             let checkpoint = self.checkpoints.newest_id();
             self.send(primary, Body::PrepareOk(PrepareOk { op, head, checkpoint }));
         }

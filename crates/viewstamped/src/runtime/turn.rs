@@ -162,6 +162,7 @@ impl<S: Service> Turn<S> {
                 }
                 Output::TakeCheckpoint(checkpoint) => self.replica.handle(now, checkpoint.taken()),
                 Output::Event(event) => self.report_event(&event),
+                Output::Journal { .. } | Output::ShutDown { .. } => {}
             }
         }
         Ok(())
@@ -247,6 +248,20 @@ impl<S: Service> Turn<S> {
                 format!(
                     "no quorum of replicas has the same state at checkpoint {op}: the service is not deterministic, and nobody can \
                      tell which state is right. The group goes on; look for clocks, random numbers and hash maps in the service"
+                )
+            }),
+            Event::JournalBroken { op } => self.shared.problem("journal-broken", || {
+                format!(
+                    "the journal could not be written and ends at operation {}; it goes on with the next checkpoint. Look for a full \
+                     or failing disk",
+                    op.0
+                )
+            }),
+            Event::DiskDistrusted { op } => self.shared.problem("disk-distrusted", || {
+                format!(
+                    "the log on disk is not that of the other replicas at operation {}, although it was committed there; everything \
+                     is fetched from them. Look for a failing disk, or for files that were copied from elsewhere",
+                    op.0
                 )
             }),
             Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
