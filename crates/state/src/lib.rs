@@ -6,7 +6,9 @@
 //!   write to a page afterwards copies this page and those above it, and no others;
 //! * a page keeps its hash until it changes. [`State::root`] hashes the pages that changed since the last root, and no others;
 //! * what two states share is skipped by [`State::difference`], and by comparing them;
-//! * a page knows how many keys and bytes lie below it: [`State::count`] and [`State::rank`] follow two paths.
+//! * a page knows how many keys and bytes lie below it: [`State::count`] and [`State::rank`] follow two paths;
+//! * a page names those below it by their hashes: [`Fetch`] builds the state with a given root out of parts from anywhere, and asks
+//!   for none that is there; [`State::pages_not_in`] finds what to write to a disk, and [`State::load`] reads it.
 //!
 //! # What a root says
 //!
