@@ -260,6 +260,7 @@ impl<S: Service> Replica<S> {
         self.checkpoints.is_divergent = true;
         self.outputs.push_back(Output::Event(Event::Diverged { quorum: agreed, own }));
         self.abdicate_when_divergent();
+        self.repair_if_divergent();
     }
 
     /// 5.1: "checkpoints allow the system to garbage collect the log". Two checkpoints of it stay, and nothing goes before a quorum

@@ -80,6 +80,7 @@ fn request() -> impl Strategy<Value = Request> {
         1 => (client(), any::<u32>()).prop_map(|(client, slots)| Request::Register { client, slots }),
         1 => (client(), session(), nonce())
             .prop_map(|(client, session, nonce)| Request::Resume { client, session, nonce }),
+        1 => client().prop_map(|client| Request::Checkpoint { client }),
     ]
 }
 
@@ -308,6 +309,7 @@ fn client_request() -> impl Strategy<Value = ClientRequest> {
             .prop_map(|(session, slot, number, payload)| ClientRequest::Operation { session, slot, number, payload }),
         any::<u32>().prop_map(|slots| ClientRequest::Register { slots }),
         (session(), nonce()).prop_map(|(session, nonce)| ClientRequest::Resume { session, nonce }),
+        Just(ClientRequest::TakeCheckpoint),
     ]
 }
 
@@ -338,6 +340,7 @@ fn client_reply() -> BoxedStrategy<ClientReply> {
         (session(), any::<u32>()).prop_map(|(session, slots)| ClientReply::Registered { session, slots }),
         (session(), nonce(), session(), vec(request_number(), 0..70))
             .prop_map(|(old, nonce, session, numbers)| ClientReply::Resumed { old, nonce, session, numbers }),
+        op().prop_map(|op| ClientReply::CheckpointTaken { op }),
         node().prop_map(|primary| ClientReply::Redirect { primary }),
         (option::of(any::<u32>()), request_number(), busy_reason)
             .prop_map(|(slot, number, reason)| ClientReply::Busy { slot, number, reason }),
