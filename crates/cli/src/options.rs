@@ -177,6 +177,7 @@ impl SharedOptions {
             small_reply_bytes_max: narrow(self.small_reply_bytes_max),
             large_replies_bytes_max: narrow(self.large_replies_bytes_max),
             result_bytes_max: narrow(self.result_bytes_max),
+            lease_max_ms: CLUSTER.lease_max_ms,
         }
     }
 }

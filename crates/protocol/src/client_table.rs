@@ -280,6 +280,7 @@ pub(crate) mod tests {
         large_replies_bytes_max: 8_000,
         result_bytes_max: 9_000,
         operation_bytes_max: 1_000,
+        lease_max_ms: 0,
     };
 
     pub(crate) fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {

@@ -25,6 +25,9 @@ pub struct ClusterOptions {
     /// The largest result sent at all, in bytes. Default 8 MiB: it fits a frame of any connection (1 GiB at the most). A client
     /// is told that a larger one is lost.
     pub result_bytes_max: u32,
+    /// The longest lease a backup may grant, in milliseconds. Default 0: there are no leases. A replica that starts again without
+    /// asking the others has forgotten what it granted, and so promises no view change for so long.
+    pub lease_max_ms: u32,
 }
 
 /// The order in which messages and files have the options: named once, and all of them, or it does not compile.
@@ -59,6 +62,7 @@ in_this_order!(
     small_reply_bytes_max,
     large_replies_bytes_max,
     result_bytes_max,
+    lease_max_ms,
 );
 
 impl Default for ClusterOptions {
@@ -72,6 +76,7 @@ impl Default for ClusterOptions {
             small_reply_bytes_max: 256,
             large_replies_bytes_max: 64 << 20,
             result_bytes_max: 8 << 20,
+            lease_max_ms: 0,
         }
     }
 }
@@ -143,6 +148,12 @@ pub struct Options {
     pub transfer_bytes_max: usize,
     /// The most bytes of log kept; beyond it the answer is BUSY until a checkpoint lets the log be cut. Default 1 GiB.
     pub log_bytes_max: usize,
+    /// How long the commit-number may grow without a record of the journal that tells it, before it gets one of its own. Default
+    /// 1 s: usually it goes along with entries, and what it saves in a recovery is no more than what was committed since.
+    pub commit_mark_interval: Duration,
+    /// The most messages and replies kept while a promise is not durable; beyond it they are lost, and said again later. Default
+    /// 4,096: what a disk that is stuck for a second lets gather.
+    pub held_messages_max: usize,
     /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
     pub execute_ops_max: u64,
     /// The most bytes of results made before they are sent. Default 16 MiB: a thousand large ones at once would take gigabytes.
@@ -181,6 +192,8 @@ impl Default for Options {
             start_view_bytes_max: 256 << 10,
             transfer_bytes_max: 1 << 20,
             log_bytes_max: 1 << 30,
+            commit_mark_interval: Duration::from_secs(1),
+            held_messages_max: 4_096,
             execute_ops_max: 1_024,
             execute_bytes_max: 16 << 20,
         }

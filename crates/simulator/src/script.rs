@@ -349,7 +349,7 @@ impl Script {
                         self.judge(result);
                     }
                 }
-                Some(Output::Event(_)) => {}
+                Some(Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. }) => {}
             }
         }
     }

@@ -325,6 +325,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.schedule.at(self.now.after(delay), Event::Saved { place, boot: self.cluster.boots(place) });
             }
             Output::Event(event) => return self.on_replica_event(place, &event),
+            Output::Journal { .. } | Output::ShutDown { .. } => {}
         }
         Ok(())
     }
@@ -340,6 +341,12 @@ impl<'a, W: Workload> Simulation<'a, W> {
             }
             ReplicaEvent::ServicePanicked { op, message } => {
                 hold!("I-NOPANIC", false, "the service of r{place} panicked at {op:?}: {message}");
+            }
+            ReplicaEvent::JournalBroken { op } => {
+                self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
+            }
+            ReplicaEvent::DiskDistrusted { op } => {
+                self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));

@@ -4,10 +4,10 @@ pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 use viewstamped_protocol::configuration::MEMBERS_MAX;
 use viewstamped_protocol::message::Founder;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Incarnation, InstanceId, Member, NodeId, Role,
+    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Identity, Incarnation, InstanceId, Member,
+    NodeId, Role,
 };
 
-use crate::durability::Durability;
 pub use crate::frame::FileError;
 use crate::frame::{Fields, Frame};
 
@@ -50,6 +50,8 @@ impl IdentityFile {
         bytes.extend_from_slice(&node.0.to_le_bytes());
         bytes.push(match durability {
             Durability::Replicated => 0,
+            Durability::Background => 1,
+            Durability::Synchronous => 2,
         });
         for option in cluster_options.to_array() {
             bytes.extend_from_slice(&option.to_le_bytes());
@@ -74,6 +76,8 @@ impl IdentityFile {
         let node = NodeId(fields.u64("replica id")?);
         let durability = match fields.u8("durability")? {
             0 => Durability::Replicated,
+            1 => Durability::Background,
+            2 => Durability::Synchronous,
             _ => return Err(FileError::Field("durability")),
         };
         let mut cluster_options = [0; ClusterOptions::COUNT];
@@ -167,7 +171,7 @@ pub(crate) mod tests {
             cluster: ClusterId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
             node: NodeId(2),
             configuration: Configuration::new(EpochNumber(4), (0..3).map(member).collect()).unwrap(),
-            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18]),
+            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18, 19]),
             durability: Durability::Replicated,
             identity: Identity {
                 instance: InstanceId(0xfeed),
@@ -188,17 +192,18 @@ pub(crate) mod tests {
     #[test]
     fn the_bytes_are_those_of_the_documented_format() {
         let bytes = example().encode().unwrap();
-        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xf3\0\0\0");
+        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xf7\0\0\0");
         assert_eq!(bytes[16..32], example().cluster.0.to_le_bytes());
         assert_eq!(bytes[32..41], [2, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[41..57], [11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0]);
         assert_eq!(bytes[57..73], [15, 0, 0, 0, 16, 0, 0, 0, 17, 0, 0, 0, 18, 0, 0, 0]);
-        assert_eq!(bytes[73..75], [0xed, 0xfe]);
-        assert_eq!((bytes[89], bytes[97], bytes[105]), (7, 3, 3), "incarnation, epoch, founders");
-        assert_eq!((bytes[178], bytes[186]), (4, 3), "epoch of the configuration, members");
-        assert_eq!(bytes[195..198], [0, 13, 0], "role, length of the address");
-        assert_eq!(bytes[198..211], *b"10.0.0.0:2380");
-        assert_eq!(bytes.len(), 16 + 0xf3 + 4);
+        assert_eq!(bytes[73..77], [19, 0, 0, 0]);
+        assert_eq!(bytes[77..79], [0xed, 0xfe]);
+        assert_eq!((bytes[93], bytes[101], bytes[109]), (7, 3, 3), "incarnation, epoch, founders");
+        assert_eq!((bytes[182], bytes[190]), (4, 3), "epoch of the configuration, members");
+        assert_eq!(bytes[199..202], [0, 13, 0], "role, length of the address");
+        assert_eq!(bytes[202..215], *b"10.0.0.0:2380");
+        assert_eq!(bytes.len(), 16 + 0xf7 + 4);
         assert_eq!(crc32c::crc32c(&bytes[..bytes.len() - 4]).to_le_bytes(), bytes[bytes.len() - 4..]);
     }
 
@@ -209,7 +214,7 @@ pub(crate) mod tests {
             assert!(IdentityFile::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 263, found: 264 }));
+        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 267, found: 268 }));
     }
 
     #[test]
@@ -249,7 +254,7 @@ pub(crate) mod tests {
                 let _ = IdentityFile::decode(&sealed(other));
             }
         }
-        let nonsense = [(40, 1, "durability"), (105, 32, "number of founders"), (186, 0, "list of members")];
+        let nonsense = [(40, 3, "durability"), (109, 32, "number of founders"), (190, 0, "list of members")];
         for (place, value, name) in nonsense {
             let mut other = bytes.clone();
             other[place] = value;

@@ -6,7 +6,6 @@
 
 pub mod boot;
 pub mod directory;
-pub mod durability;
 mod frame;
 pub mod identity_file;
 pub mod io;
@@ -14,5 +13,5 @@ pub mod journal;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
-pub use durability::{Durability, DurabilityError};
 pub use identity_file::{FileError, IdentityFile};
+pub use viewstamped_protocol::{Durability, DurabilityError};

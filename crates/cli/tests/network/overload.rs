@@ -47,6 +47,7 @@ const CLUSTER: ClusterOptions = ClusterOptions {
     large_replies_bytes_max: 8 << 20,
     operation_bytes_max: 256 << 10,
     result_bytes_max: 1 << 20,
+    lease_max_ms: 0,
 };
 
 /// What the state of the service may take in these tests: some megabytes of small keys.

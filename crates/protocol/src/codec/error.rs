@@ -135,8 +135,8 @@ pub enum DecodeError {
         /// The hash named.
         expected: ChainHash,
     },
-    /// A crash vector does not name its nodes in order, each once.
-    #[error("{frame} frame has a crash vector that names node {found} after node {after}")]
+    /// A crash vector, or another list by node, does not name its nodes in order, each once.
+    #[error("{frame} frame has a list of nodes that names {found} after {after}")]
     Disorder {
         /// The kind of frame.
         frame: &'static str,

@@ -29,6 +29,7 @@ mod connection;
 mod entries;
 mod error;
 mod header;
+mod journal;
 mod reader;
 mod replica;
 
@@ -38,6 +39,7 @@ pub use client::{REASON_BYTES_MAX, RESUMED_SLOTS_MAX, encode_from_client, encode
 pub use connection::{Hello, Purpose};
 pub use error::DecodeError;
 pub use header::{HEADER_BYTES, MAGIC, VERSION};
+pub use journal::{decode_record, encode_record};
 pub use reader::{KEPT_FRAME_BYTES, NUMBER_MAX};
 pub use replica::{ADDRESS_BYTES_MAX, encode_message};
 

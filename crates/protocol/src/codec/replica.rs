@@ -134,7 +134,7 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::Recovery(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u32_le(m.attempt);
-            out.put_u64_le(m.checkpoint.0);
+            put_u64s(out, [m.op.0, m.view.0]);
         }
         Body::RecoveryResponse(m) => encode_recovery_response(m, out),
         Body::GetIncarnation(m) => {
@@ -207,15 +207,15 @@ fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
     }
 }
 
-fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
+pub(super) fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
     numbers.into_iter().for_each(|number| out.put_u64_le(number));
 }
 
-fn put_count(out: &mut BytesMut, count: usize) {
+pub(super) fn put_count(out: &mut BytesMut, count: usize) {
     out.put_u32_le(u32::try_from(count).expect("tables of members are small"));
 }
 
-fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
+pub(super) fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     debug_assert!(vector.len() <= MEMBERS_MAX);
     put_count(out, vector.len());
     vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
@@ -254,7 +254,8 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Recovery => Body::Recovery(Recovery {
             nonce: nonce(reader)?,
             attempt: reader.u32("attempt")?,
-            checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
+            op: op(reader)?,
+            view: ViewNumber(reader.number("view of before")?),
         }),
         Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
@@ -417,7 +418,7 @@ fn decode_member(reader: &mut Reader<'_>) -> Result<Member, DecodeError> {
     Ok(Member { id, role, address: reader.text("bytes of address", ADDRESS_BYTES_MAX)? })
 }
 
-fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
+pub(super) fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
     let count = reader.count("nodes in the crash vector", MEMBERS_MAX, 16)?;
     let mut pairs: Vec<(NodeId, Incarnation)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -457,7 +458,7 @@ fn head(reader: &mut Reader<'_>) -> Result<ChainHash, DecodeError> {
     Ok(ChainHash(reader.u128("chain hash")?))
 }
 
-fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+pub(super) fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("commit-number").map(OpNumber)
 }
 
@@ -465,10 +466,10 @@ fn base(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("base").map(OpNumber)
 }
 
-fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
+pub(super) fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
     reader.number("last normal view").map(ViewNumber)
 }
 
-fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
+pub(super) fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
     reader.u128("nonce").map(Nonce)
 }

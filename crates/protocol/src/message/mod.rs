@@ -305,8 +305,10 @@ pub struct Recovery {
     pub nonce: Nonce,
     /// Counts the times it was sent.
     pub attempt: u32,
-    /// The op-number of the checkpoint the sender holds (5.1); 0 without one.
-    pub checkpoint: OpNumber,
+    /// How far the sender's disk holds what is certain, its checkpoint (5.1) and the log up to its commit mark; 0 without one.
+    pub op: OpNumber,
+    /// The view in which the sender was before, where that is durable: it comes back into no earlier one. 0 otherwise.
+    pub view: ViewNumber,
 }
 
 /// RECOVERYRESPONSE v, x, l, n, k, j (4.3); l is fetched by GETSTATE.

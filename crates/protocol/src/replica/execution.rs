@@ -82,13 +82,16 @@ impl<S: Service> Executor<S> {
 }
 
 impl<S: Service> Replica<S> {
-    /// Whether committed operations wait for execution.
+    /// Whether committed operations wait for execution, and may be executed: replies wait for a promise, and are not gathered.
     pub(super) fn has_execution_backlog(&self) -> bool {
-        self.executor.executed() < self.commit
+        self.executor.executed() < self.commit && !self.journal.is_holding()
     }
 
     /// Executes what is committed, up to the limits of one turn; the primary answers the clients.
     pub(super) fn execute(&mut self) {
+        if !self.has_execution_backlog() {
+            return self.admit_queued();
+        }
         let count = self.commit.distance_from(self.executor.executed()).min(self.options.execute_ops_max);
         let last = self.executor.executed().plus(count);
         while self.executor.executed() < last && self.result_bytes < self.options.execute_bytes_max {

@@ -1,7 +1,9 @@
 //! The one way in and the one way out of a replica: plain data.
 
 use crate::configuration::Configuration;
+use crate::durability::Durability;
 use crate::identity::Identity;
+use crate::journal::{Record, Surviving};
 use crate::message::{FromClient, Message, NotServingReason, ToClient};
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, OpNumber, ViewNumber};
 use crate::options::{ClusterOptions, Options};
@@ -21,6 +23,10 @@ pub struct Setup {
     pub options: Options,
     /// What survived of it. `None`: an empty or doubtful directory, so it asks its peers which incarnation comes next.
     pub identity: Option<Identity>,
+    /// What an acknowledgement waits for: the same at all members.
+    pub durability: Durability,
+    /// What its journal says, when it has one that says anything. Without an identity it counts for nothing.
+    pub surviving: Option<Surviving>,
     /// 128 random bits from the operating system (from the simulation's seed in a simulator); never used twice.
     pub seed: u128,
 }
@@ -38,6 +44,17 @@ pub enum Input {
     IdentitySaved,
     /// The address of this member refused a connection: no process listens there. A hint that saves a timeout; may be wrong.
     PeerUnreachable(NodeId),
+    /// The record of [`Output::Journal`] with this number is durable, and so are all before it. May be said of the last of several.
+    Persisted {
+        /// The number.
+        sequence: u64,
+    },
+    /// The journal cannot be written any more, or not fast enough: it ends somewhere before its newest record. In the
+    /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
+    /// disk fails must not go on: end the process.
+    JournalBroken,
+    /// Stop, so that the next start needs no recovery. Answered by [`Output::ShutDown`]; whatever comes after it is ignored.
+    ShutDown,
 }
 
 /// To whom a message goes.
@@ -64,6 +81,20 @@ pub enum Output {
     Reply(ToClient),
     /// Make this durable, then say [`Input::IdentitySaved`].
     SaveIdentity(Identity),
+    /// Add this to the journal, after all records before it; then say [`Input::Persisted`]. In the `background` mode nothing waits
+    /// for that.
+    Journal {
+        /// Counts the records of this process, from 1.
+        sequence: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// The replica has stopped.
+    ShutDown {
+        /// The last record: when it is durable, with the checkpoint it stands on, mark the directory as cleanly shut down. `None`:
+        /// it was recovering, or had not begun, so that there is nothing to mark.
+        sequence: Option<u64>,
+    },
     /// Something an operator wants to know.
     Event(Event),
 }
@@ -89,6 +120,18 @@ pub enum Event {
         op: Option<OpNumber>,
         /// What the panic said.
         message: String,
+    },
+    /// The journal ends here for now: it could not be written. It goes on with the next checkpoint. Until then a crash of this
+    /// replica costs a longer recovery, and a crash of all may cost what it does not hold.
+    JournalBroken {
+        /// The op-number up to which it is certain to hold the log.
+        op: OpNumber,
+    },
+    /// The log on this replica's disk is not that of the others, although it said that it was committed: the disk changed what was
+    /// written, or it is another replica's. Everything is fetched again.
+    DiskDistrusted {
+        /// Where they differ, or above.
+        op: OpNumber,
     },
     /// A peer is in another cluster, names this replica's own id, or is no member.
     ForeignPeer {

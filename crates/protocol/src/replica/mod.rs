@@ -5,6 +5,7 @@
 mod admit;
 mod bootstrap;
 mod choice;
+mod durability;
 mod evidence;
 mod execution;
 mod fingerprint;
@@ -18,6 +19,7 @@ mod primary;
 mod reach;
 mod recovery;
 mod requests;
+mod restart;
 mod staged;
 mod state_transfer;
 mod status;
@@ -40,6 +42,7 @@ use crate::numbers::{ClientId, ClusterId, Incarnation, InstanceId, NodeId, Nonce
 use crate::options::{ClusterOptions, Options};
 use crate::random::Random;
 use crate::service::Service;
+use durability::Journal;
 use evidence::Evidence;
 use execution::Executor;
 use staged::Staged;
@@ -89,6 +92,9 @@ pub struct Replica<S> {
     /// As a new primary that lagged far, it has given way to a better one since something was committed last.
     has_forfeited: bool,
     evidence: Evidence,
+    journal: Journal,
+    /// Before this moment no view is started and no DOVIEWCHANGE sent (R9).
+    promises_from: Time,
 
     now: Now,
     random: Random,
@@ -105,7 +111,8 @@ impl<S: Service> Replica<S> {
     /// # Panics
     /// When `setup.id` is no member of `setup.configuration`.
     pub fn new(setup: Setup, service: S, now: Now) -> Self {
-        let Setup { cluster, id, configuration, cluster_options, options, identity, seed } = setup;
+        let Setup { cluster, id, configuration, cluster_options, options, identity, durability, surviving, seed } =
+            setup;
         assert!(configuration.contains(id), "{id} is a member of its own configuration");
         let mut random = Random::new(seed);
         let instance = InstanceId(random.next_u128());
@@ -133,6 +140,8 @@ impl<S: Service> Replica<S> {
             failed_view_changes: 0,
             has_forfeited: false,
             evidence: Evidence::default(),
+            journal: Journal::new(durability),
+            promises_from: Time::ZERO,
             now,
             random,
             outputs: VecDeque::new(),
@@ -142,14 +151,19 @@ impl<S: Service> Replica<S> {
         };
         match identity {
             Some(identity) if identity.is_virgin() => replica.enter_starting(),
-            Some(identity) => replica.enter_recovering(Some(identity.incarnation)),
+            Some(identity) => replica.start_again(&identity, surviving),
             None => replica.enter_recovering(None),
         }
+        replica.journal.touch();
         replica
     }
 
     /// Takes one input. Never fails, whatever a peer sends; panics only when an invariant of this replica is broken.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if self.journal.is_stopped {
+            return;
+        }
+        self.journal.touch();
         self.now = Now { monotonic: self.now.monotonic.max(now.monotonic), wall: now.wall };
         match input {
             Input::Message(message) => {
@@ -161,6 +175,9 @@ impl<S: Service> Replica<S> {
             Input::Tick => self.on_tick(),
             Input::IdentitySaved => self.on_identity_saved(),
             Input::PeerUnreachable(node) => self.on_peer_unreachable(node),
+            Input::Persisted { sequence } => self.on_persisted(sequence),
+            Input::JournalBroken => self.on_journal_broken(),
+            Input::ShutDown => self.on_shut_down(),
         }
         self.execute();
         self.check_invariants();
@@ -170,11 +187,20 @@ impl<S: Service> Replica<S> {
     ///
     /// What several inputs asked for since the last drain goes out together: one PREPARE, one PREPAREOK (6.2).
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() {
-            self.result_bytes = 0;
-            self.flush();
+        if let Some(output) = self.journal.next_released() {
+            return Some(output);
         }
-        self.outputs.pop_front()
+        self.journal_changes();
+        loop {
+            if self.outputs.is_empty() {
+                self.result_bytes = 0;
+                self.flush();
+            }
+            let output = self.outputs.pop_front()?;
+            if let Some(output) = self.unless_held(output) {
+                return Some(output);
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), Ignored> {
@@ -226,14 +252,18 @@ impl<S: Service> Replica<S> {
     /// When to come back with [`Input::Tick`]; a time in the past means at once, after other inputs had their turn.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.journal.is_stopped {
+            return None;
+        }
         let execution = self.has_execution_backlog().then_some(self.now.monotonic);
         let transfer = self.transfer.as_ref().map(|transfer| transfer.retry_at);
-        [execution, transfer, self.status.next_deadline()].into_iter().flatten().min()
+        [execution, transfer, self.journal_deadline(), self.status.next_deadline()].into_iter().flatten().min()
     }
 
     /// Turns what has gathered since the last drain into messages.
     fn flush(&mut self) {
         match &self.status {
+            _ if self.journal.is_stopped => {}
             Status::Primary(_) => self.flush_prepares(),
             Status::Backup(_) => self.flush_prepare_ok(),
             _ => {}

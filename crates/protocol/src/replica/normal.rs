@@ -91,6 +91,7 @@ impl<S: Service> Replica<S> {
         if first == OpNumber::ZERO || !self.log.matches(first.previous(), prepare.previous) {
             return Err(Ignored::Malformed);
         }
+        let before = self.log.op();
         for entry in prepare.entries {
             match self.log.hash_at(entry.op()) {
                 Some(known) if known == entry.hash => {}
@@ -101,9 +102,15 @@ impl<S: Service> Replica<S> {
                 None => return Err(Ignored::Malformed),
             }
         }
-        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
-        backup.ack_owed = true;
+        self.owe_acknowledgement(self.log.op() > before);
         Ok(())
+    }
+
+    /// What is new is acknowledged when it is durable, if that counts; what is known, at once and again (N3).
+    pub(super) fn owe_acknowledgement(&mut self, is_new: bool) {
+        let waits = is_new && self.journal.waits();
+        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
+        backup.ack_owed |= !waits;
     }
 
     /// A PREPARE whose turn has not come is kept, not acknowledged; what is missing will be sent again, or asked for (N10).
@@ -166,11 +173,12 @@ impl<S: Service> Replica<S> {
             self.note_gap();
         }
         self.advance_commit_heard();
+        let (op, head) = self.acknowledged();
         let ack = CommitAck {
             sequence: commit.sequence,
             sent_at: commit.sent_at,
-            op: self.log.op(),
-            head: self.log.head_hash(),
+            op,
+            head,
             executed: self.executor.executed(),
         };
         self.send(header.from, Body::CommitAck(ack));
@@ -180,9 +188,10 @@ impl<S: Service> Replica<S> {
     /// One PREPAREOK for everything taken since the last drain.
     pub(super) fn flush_prepare_ok(&mut self) {
         let primary = self.primary_of(self.view);
+        let (op, head) = self.acknowledged();
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if std::mem::take(&mut backup.ack_owed) {
-            self.send(primary, Body::PrepareOk(PrepareOk { op: self.log.op(), head: self.log.head_hash() }));
+            self.send(primary, Body::PrepareOk(PrepareOk { op, head }));
         }
     }
 

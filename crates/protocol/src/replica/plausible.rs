@@ -37,7 +37,7 @@ fn has_plausible_body(body: &Body) -> bool {
         Body::NewState(m) => is_plausible_log(m.op, m.commit, OpNumber::ZERO, &[]) && is_plausible_content(&m.content),
         Body::GetLog(m) => all(&[m.log_view.0, m.first.0, m.last.0]),
         Body::LogChunk(m) => all(&[m.log_view.0, m.after.0]) && is_plausible_run(&m.entries),
-        Body::Recovery(m) => all(&[m.checkpoint.0]),
+        Body::Recovery(m) => all(&[m.op.0, m.view.0]),
         Body::RecoveryResponse(m) => {
             knows(&m.crash_vector) && m.primary.is_none_or(|p| is_plausible_log(p.op, p.commit, p.base, &[]))
         }

@@ -148,12 +148,12 @@ impl<S: Service> Replica<S> {
 
     /// Commits what a quorum holds in this view (2.2, 4.1 step 5).
     pub(super) fn count_acknowledgements(&mut self) {
+        // Its own vote counts as far as a backup's would.
+        let (quorum, own) = (self.configuration.quorum(), self.acknowledged_op());
         let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary counts") };
-        let (quorum, op) = (self.configuration.quorum(), self.log.op());
-        let held_by_quorum =
-            |held: &OpNumber| 1 + primary.peers.iter().filter(|peer| peer.acked >= *held).count() >= quorum;
-        let held = primary.peers.iter().map(|peer| peer.acked).chain((quorum == 1).then_some(op));
-        let Some(commit) = held.filter(|held| *held > self.commit).filter(held_by_quorum).max() else { return };
+        let held = || primary.peers.iter().map(|peer| peer.acked).chain([own]);
+        let held_by_quorum = |op: &OpNumber| held().filter(|held| held >= op).count() >= quorum;
+        let Some(commit) = held().filter(|op| *op > self.commit).filter(held_by_quorum).max() else { return };
         let committed = self.log.iter_above(self.commit).take_while(|entry| entry.op() <= commit);
         let bytes: usize = committed.map(Entry::size).sum();
         primary.pipeline_bytes -= bytes;

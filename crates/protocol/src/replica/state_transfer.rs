@@ -172,8 +172,8 @@ impl<S: Service> Replica<S> {
         }
         backup.commit_heard = backup.commit_heard.max(commit);
         if gap.op() > before {
-            backup.ack_owed = true;
             gap.split_above(before).splice_onto(&mut self.log);
+            self.owe_acknowledgement(true);
         }
         self.drain_reorder();
         self.advance_commit_heard();

@@ -138,6 +138,8 @@ pub(super) struct Recovering {
     pub also_recovering_before: BTreeSet<NodeId>,
     /// So many did both times that too few are left who remember.
     pub quorum_lost: bool,
+    /// It was in this view before, by its disk, and goes back into no earlier one.
+    pub view_floor: ViewNumber,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -219,10 +219,11 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
     let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
     prop_oneof![
-        (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
+        (nonce(), any::<u32>(), op(), view()).prop_map(|(nonce, attempt, op, view)| Body::Recovery(Recovery {
             nonce,
             attempt,
-            checkpoint
+            op,
+            view
         })),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
@@ -317,5 +318,39 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         1 => hello().prop_map(Frame::Hello),
         1 => Just(Frame::StatusRequest),
         1 => bytes().prop_map(Frame::Status),
+    ]
+}
+
+/// A record of a journal.
+pub fn record() -> impl Strategy<Value = Record> {
+    let recoveries = || btree_map(node(), nonce(), 0..=MEMBERS_MAX);
+    let rebase = (incarnation(), view(), view(), op(), number(), crash_vector(), recoveries(), run(0)).prop_map(
+        |(incarnation, view, log_view, commit, timestamp, crash_vector, recoveries, run)| Rebase {
+            incarnation,
+            view,
+            log_view,
+            commit,
+            base: run.after,
+            base_hash: run.previous,
+            base_timestamp: Timestamp(timestamp),
+            crash_vector,
+            recoveries,
+            entries: run.entries,
+        },
+    );
+    prop_oneof![
+        rebase.prop_map(|rebase| Record::Rebase(Box::new(rebase))),
+        (run(1), op()).prop_map(|(run, commit)| Record::Append { entries: run.entries, commit }),
+        (view(), run(0), op()).prop_map(|(view, run, commit)| Record::Install {
+            view,
+            after: run.after,
+            previous: run.previous,
+            entries: run.entries,
+            commit,
+        }),
+        (view(), op()).prop_map(|(view, commit)| Record::View { view, commit }),
+        (crash_vector(), recoveries())
+            .prop_map(|(crash_vector, recoveries)| Record::Knowledge { crash_vector, recoveries }),
+        op().prop_map(Record::Commit),
     ]
 }

@@ -64,7 +64,7 @@ fn messages(n: u64) -> Vec<Body> {
         })),
         Body::GetLog(GetLog { log_view: view, first: op, last: op, bytes_max: 0 }),
         Body::LogChunk(LogChunk { log_view: view, after: op, previous, entries }),
-        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, checkpoint: op }),
+        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, op, view }),
         Body::RecoveryResponse(Box::new(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary })),
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
         Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),

@@ -161,6 +161,7 @@ impl<S: Service> Turn<S> {
                     self.replica.handle(now, Input::IdentitySaved);
                 }
                 Output::Event(event) => self.report_event(&event),
+                Output::Journal { .. } | Output::ShutDown { .. } => {}
             }
         }
         Ok(())
@@ -225,6 +226,20 @@ impl<S: Service> Turn<S> {
                     |op| format!("executed operation {}, which may have taken effect in part", op.0),
                 );
                 format!("the service panicked while it {what}: {message}; this is a bug of the service, and the group goes on")
+            }),
+            Event::JournalBroken { op } => self.shared.problem("journal-broken", || {
+                format!(
+                    "the journal could not be written and ends at operation {}; it goes on with the next checkpoint. Look for a full \
+                     or failing disk",
+                    op.0
+                )
+            }),
+            Event::DiskDistrusted { op } => self.shared.problem("disk-distrusted", || {
+                format!(
+                    "the log on disk is not that of the other replicas at operation {}, although it was committed there; everything \
+                     is fetched from them. Look for a failing disk, or for files that were copied from elsewhere",
+                    op.0
+                )
             }),
             Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
                 format!("ignored messages of replica {}: {}; correct its configuration", from.0, super::reporter::ignored(*reason))
