@@ -276,3 +276,33 @@ fn every_reason_says_where_and_what() {
     let text = doubt.to_string();
     assert!(text.starts_with("at byte ") && text.contains("does not match its checksum"), "{text}");
 }
+
+/// After a crash the same sectors are written with other records. A disk that shows some of those that were given up makes no batch
+/// of two, and no journal of two.
+#[test]
+fn sectors_of_a_history_that_was_given_up_are_noticed() {
+    let (disk, writer) = written(300);
+    let given_up = disk.fork();
+    let mut journal = Writer::reopened(&given_up, writer.from).journal;
+    let next = journal.next();
+    journal.append(next, &[&[1; 3000]]).unwrap();
+    journal.sync().unwrap();
+    let mut writer = Writer::reopened(&disk, writer.from);
+    writer.journal.append(next, &[&[2; 3000]]).unwrap();
+    writer.journal.sync().unwrap();
+    let (start, end) = (sector_of(&writer, next), writer.journal.end().sector);
+    assert_eq!(journal.end().sector, end);
+    writer.journal.append(next + 1, &[b"after it"]).unwrap();
+    writer.journal.sync().unwrap();
+    let (old, new) = (given_up.content(JOURNAL).unwrap(), disk.content(JOURNAL).unwrap());
+    for shown in 1..1_u64 << (end - start) {
+        let mut mixed = new.clone();
+        for sector in (start..end).filter(|sector| shown >> (sector - start) & 1 == 1) {
+            let at = byte_of(&writer, sector);
+            mixed[at..at + 512].copy_from_slice(&old[at..at + 512]);
+        }
+        disk.replace(JOURNAL, mixed);
+        let opened = open(&disk, writer.from);
+        assert!(matches!(reason(&opened), Reason::Content(_)), "{shown:b}: {:?}", opened.verdict);
+    }
+}
