@@ -100,7 +100,8 @@ impl<S: Service + Copy> Viewstamped<S> {
                     other => panic!("nothing fails here, but {other:?}"),
                 },
                 Output::SaveIdentity(_) => self.replicas[place].handle(self.now, Input::IdentitySaved),
-                Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
+                Output::TakeCheckpoint(checkpoint) => self.replicas[place].handle(self.now, checkpoint.taken()),
+                Output::Event(_) | Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {}
             }
         }
         has_worked

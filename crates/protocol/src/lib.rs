@@ -54,8 +54,11 @@
 //!             Output::SaveIdentity(_) => inputs.push(Input::IdentitySaved), // after writing it to disk
 //!             Output::Reply(reply) => replies.push(reply.body),
 //!             Output::Send { .. } => unreachable!("there are no others"),
+//!             Output::TakeCheckpoint(checkpoint) => inputs.push(checkpoint.taken()), // better on another thread
 //!             Output::Event(_) => {}
-//!             Output::Journal { .. } | Output::ShutDown { .. } => unreachable!("nothing is journaled in this mode"),
+//!             Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {
+//!                 unreachable!("nothing is journaled in this mode")
+//!             }
 //!         }
 //!     }
 //!     match inputs.pop() {
@@ -67,6 +70,7 @@
 //! # Ok::<(), ConfigurationError>(())
 //! ```
 
+pub mod checkpoint;
 pub mod client;
 pub mod client_table;
 pub mod codec;
@@ -84,6 +88,7 @@ pub mod random;
 pub mod replica;
 pub mod service;
 
+pub use checkpoint::{Checkpoint, CheckpointHeader, CheckpointId, CheckpointRoot};
 pub use configuration::{Configuration, ConfigurationError, Member, Role};
 pub use durability::{Durability, DurabilityError};
 pub use identity::Identity;
@@ -91,5 +96,5 @@ pub use journal::{Rebase, Record, ReplayError, Surviving};
 pub use message::{FromClient, Message, ToClient};
 pub use numbers::*;
 pub use options::{ClientOptions, ClusterOptions, Options};
-pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName};
+pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName, TakeCheckpoint};
 pub use service::{Contributions, Operation, PREDICTED_BYTES_MAX, Service};

@@ -246,6 +246,11 @@ impl Log {
         self.last().map_or(self.base_timestamp, |entry| entry.timestamp)
     }
 
+    /// The chain hash at the base.
+    pub(crate) fn base_hash(&self) -> ChainHash {
+        self.base_hash
+    }
+
     /// The replicated clock at the base.
     pub(crate) fn base_timestamp(&self) -> Timestamp {
         self.base_timestamp
@@ -298,6 +303,16 @@ impl Log {
     /// All of it is in the journal.
     pub(crate) fn set_journaled(&mut self) {
         self.journaled = self.op();
+    }
+
+    /// Drops all entries up to `op`, which are in a checkpoint (5.1: "checkpoints allow the system to garbage collect the log").
+    pub(crate) fn drop_up_to(&mut self, op: OpNumber) {
+        assert!(op >= self.base && op <= self.op(), "cut within the log");
+        while self.base < op {
+            let entry = self.entries.pop_front().expect("up to the head");
+            self.bytes -= entry.size();
+            (self.base, self.base_hash, self.base_timestamp) = (entry.op(), entry.hash, entry.timestamp);
+        }
     }
 
     /// The entries from `first` on, as many as fit in `bytes_max` but at least one, up to and including `last`.

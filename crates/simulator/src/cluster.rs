@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Identity, Input, InstanceId, Member, NodeId,
-    Now, Options, Output, Replica, Role, Service, Setup, StatusName, Time,
+    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Event, Identity, Input, InstanceId, Member,
+    NodeId, Now, Options, Output, Replica, Role, Service, Setup, StatusName, Time,
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};
@@ -144,7 +144,14 @@ impl<S: Service + Clone> Cluster<S> {
             }
             Output::Reply(message) => self.checkers.answered(message)?,
             Output::SaveIdentity(identity) => node.saving.push_back(identity.clone()),
-            Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
+            Output::Event(Event::CheckpointTaken { id } | Event::CheckpointInstalled { id, .. }) => {
+                self.checkers.has_checkpoint(node.id, *id)?;
+            }
+            Output::TakeCheckpoint(_)
+            | Output::Event(_)
+            | Output::Journal { .. }
+            | Output::SaveCheckpoint { .. }
+            | Output::ShutDown { .. } => {}
         }
         Ok(Some(output))
     }

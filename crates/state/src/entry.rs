@@ -1,24 +1,11 @@
 //! Keys and values on their way into pages.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::large::Large;
 use crate::options::PageOptions;
-use crate::root::Hash;
-
-/// A key or value too long to lie in a page. Shared by all copies of the page, with its hash once somebody asked for it.
-#[derive(Debug)]
-pub(crate) struct Large {
-    pub(crate) bytes: Bytes,
-    hash: OnceLock<Hash>,
-}
-
-impl Large {
-    pub(crate) fn hash(&self) -> &Hash {
-        self.hash.get_or_init(|| blake3::hash(&self.bytes).into())
-    }
-}
 
 /// A key or a value.
 #[derive(Clone, Debug)]
@@ -32,11 +19,7 @@ pub(crate) enum Field<'a> {
 impl<'a> Field<'a> {
     /// In a page when it has at most `inline_bytes`; `buffer` makes the bytes outside otherwise.
     pub(crate) fn new(bytes: &'a [u8], inline_bytes: usize, buffer: impl FnOnce() -> Bytes) -> Self {
-        if bytes.len() <= inline_bytes {
-            Self::Inline(bytes)
-        } else {
-            Self::Large(Arc::new(Large { bytes: buffer(), hash: OnceLock::new() }))
-        }
+        if bytes.len() <= inline_bytes { Self::Inline(bytes) } else { Self::Large(Arc::new(Large::new(buffer()))) }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

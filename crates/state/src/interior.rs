@@ -52,6 +52,11 @@ impl Interior {
         (at, self.separators.known_between(at, known))
     }
 
+    /// No page has more children: one that counts more than its bytes is split until it has very few.
+    pub(crate) fn children_max(options: &PageOptions) -> usize {
+        (options.page_bytes() / CHILD_PAGE_BYTES).max(SPLIT_CHILDREN_MIN - 1)
+    }
+
     /// What the page counts, against the page bytes of the options.
     pub(crate) fn used(&self) -> usize {
         self.separators.bytes() + self.children.len() * CHILD_PAGE_BYTES

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::entry::{Entry, Field, Large};
+use crate::entry::{Entry, Field};
 use crate::keys;
+use crate::large::Large;
 use crate::root::Hash;
 use crate::slots::{self, LARGE, SLOT_BYTES, Slot, small};
 
@@ -178,6 +179,20 @@ impl Leaf {
     fn key_of(&self, slot: Slot) -> &[u8] {
         let stored = &self.bytes[slot.key_range(self.bytes.len())];
         if slot.key == LARGE { &self.large_of(stored).bytes } else { stored }
+    }
+
+    /// The large fields among the key and the value of an entry.
+    pub(crate) fn large_at(&self, at: usize) -> impl Iterator<Item = &Arc<Large>> {
+        let (slot, room) = (self.slot(at), self.bytes.len());
+        let fields = [(slot.key, slot.key_range(room)), (slot.value, slot.value_range(room))];
+        fields.into_iter().filter(|(length, _)| *length == LARGE).map(|(_, range)| self.large_of(&self.bytes[range]))
+    }
+
+    /// The large fields of the page, in the order of its entries.
+    pub(crate) fn large_in_order(&self) -> impl Iterator<Item = &Arc<Large>> {
+        // Most pages have none: their entries are not walked.
+        let entries = if self.large.is_empty() { 0 } else { self.len() };
+        (0..entries).flat_map(|at| self.large_at(at))
     }
 
     /// The large field whose number is stored.

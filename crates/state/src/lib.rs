@@ -22,16 +22,24 @@
 //! Removing a key that is not there is no operation. [`STRUCTURE_VERSION`] lies under the root, so that roots of releases that form
 //! pages in different ways never agree by accident.
 
+mod decoding;
 mod difference;
+mod encoding;
 mod entry;
+mod fetch;
 mod interior;
 #[cfg(test)]
 mod invariants;
 mod keys;
+mod large;
 mod leaf;
 mod leaf_edit;
+mod load;
 mod options;
 mod page;
+mod pages;
+mod part;
+mod place;
 mod range;
 mod root;
 mod separators;
@@ -46,8 +54,13 @@ use bytes::Bytes;
 use entry::{Entry, Field};
 use page::Page;
 
+pub use decoding::BadPart;
 pub use difference::{Change, Difference};
+pub use fetch::{Fetch, Progress};
+pub use load::LoadError;
 pub use options::{InvalidPageBytes, PageOptions};
+pub use pages::{FieldRef, PageRef, Pages};
+pub use place::Place;
 pub use range::Range;
 pub use root::{Root, STRUCTURE_VERSION};
 
@@ -303,6 +316,14 @@ impl<K: Into<Bytes>, V: Into<Bytes>> FromIterator<(K, V)> for State {
 /// It lends itself as `&State`, so everything that reads a state reads a snapshot; nothing can write to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot(State);
+
+impl Snapshot {
+    /// A state that begins as this snapshot is, and can be changed.
+    #[must_use]
+    pub fn thawed(&self) -> State {
+        self.0.clone()
+    }
+}
 
 impl Deref for Snapshot {
     type Target = State;

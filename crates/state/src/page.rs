@@ -93,6 +93,41 @@ impl Page {
         }
     }
 
+    /// The page of this height in whose place `key` lies; `None` when the tree is not as high.
+    pub(crate) fn around(&self, key: &[u8], height: u8) -> Option<&Self> {
+        let (mut page, mut known) = (self, 0);
+        while let Self::Interior(interior) = page
+            && interior.height > height
+        {
+            let at;
+            (at, known) = interior.child_of(key, known);
+            page = &interior.children[at].page;
+        }
+        (page.height() == height).then_some(page)
+    }
+
+    /// The smallest key in the page and below.
+    pub(crate) fn first_key(&self) -> Option<&[u8]> {
+        let mut page = self;
+        loop {
+            match page {
+                Self::Leaf(leaf) => return (leaf.len() > 0).then(|| leaf.key(0)),
+                Self::Interior(interior) => page = &interior.children.first()?.page,
+            }
+        }
+    }
+
+    /// The largest key in the page and below.
+    pub(crate) fn last_key(&self) -> Option<&[u8]> {
+        let mut page = self;
+        loop {
+            match page {
+                Self::Leaf(leaf) => return leaf.len().checked_sub(1).map(|last| leaf.key(last)),
+                Self::Interior(interior) => page = &interior.children.last()?.page,
+            }
+        }
+    }
+
     /// How many keys are smaller than `key`, or also `key` itself if `with_key`.
     pub(crate) fn rank(&self, key: &[u8], with_key: bool) -> u64 {
         let (mut page, mut known, mut before) = (self, 0, 0);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::keys;
 
 /// Ascending keys in one piece of memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Separators {
     /// All keys begin with the same bytes, exactly this many when there are two keys or more.
     prefix: usize,

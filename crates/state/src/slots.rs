@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::entry::Large;
+use crate::large::Large;
 use crate::leaf::Leaf;
 
 /// What a page knows of one entry, as it lies in memory: four bytes of the key, and where the key and the value are.

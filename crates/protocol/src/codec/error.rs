@@ -51,6 +51,14 @@ pub enum DecodeError {
         /// The checksum of its bytes.
         expected: u32,
     },
+    /// Bytes name no place in a state.
+    #[error("{frame} frame names no place in a state for its {field}")]
+    NoPlace {
+        /// The kind of frame.
+        frame: &'static str,
+        /// The field that was being read.
+        field: &'static str,
+    },
     /// The body ends before its fields do.
     #[error("{frame} frame ends {missing} bytes before the end of its {field}")]
     Truncated {

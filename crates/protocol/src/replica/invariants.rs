@@ -27,7 +27,7 @@ impl<S: Service> Replica<S> {
             Status::ViewChange(_) => assert!(self.view > self.log_view, "a view change leads to a later view"),
             Status::Starting(_) => assert!(self.identity.is_virgin() || self.incarnation.0 == 0),
             Status::Recovering(_) => {
-                assert_eq!(self.log.op(), self.commit, "a recovering replica relies on no more than is certain");
+                assert_eq!(self.log.op(), self.commit, "a recovering replica relies on what is committed only");
             }
         }
     }

@@ -16,6 +16,10 @@ impl<S: Service> Replica<S> {
         self.heard_op = self.log.op();
         self.transfer = None;
         self.spare = None;
+        if !self.checkpoints.is_divergent() {
+            // Nothing of the log is missing.
+            self.checkpoint_transfer = None;
+        }
         self.votes.clear();
         if self.primary_of(self.view) == self.id {
             self.enter_primary();
@@ -79,20 +83,24 @@ impl<S: Service> Replica<S> {
         if first > self.log.op().next() {
             return self.keep_for_later(first, prepare);
         }
+        let checkpoint = prepare.checkpoint;
         self.append_run(prepare)?;
         self.drain_reorder();
         self.advance_commit_heard();
+        self.learn_quorum_checkpoint(checkpoint);
         Ok(())
     }
 
     /// 4.1 step 4: adds what is new to the log. What is known already must be the same, or it is not acknowledged again (N3).
     fn append_run(&mut self, prepare: Prepare) -> Result<(), Ignored> {
         let first = prepare.entries.first().expect("checked by the caller").op();
-        if first == OpNumber::ZERO || !self.log.matches(first.previous(), prepare.previous) {
+        let base = self.log.base();
+        if first == OpNumber::ZERO || (first > base && !self.log.matches(first.previous(), prepare.previous)) {
             return Err(Ignored::Malformed);
         }
         let before = self.log.op();
-        for entry in prepare.entries {
+        // What is in a checkpoint was sent before its acknowledgement arrived; what follows is chained to it.
+        for entry in prepare.entries.into_iter().filter(|entry| entry.op() >= base) {
             match self.log.hash_at(entry.op()) {
                 Some(known) if known == entry.hash => {}
                 Some(_) => return Err(Ignored::Malformed),
@@ -180,8 +188,10 @@ impl<S: Service> Replica<S> {
             op,
             head,
             executed: self.executor.executed(),
+            checkpoint: self.checkpoints.newest_id(),
         };
         self.send(header.from, Body::CommitAck(ack));
+        self.learn_quorum_checkpoint(commit.checkpoint);
         Ok(())
     }
 
@@ -191,7 +201,8 @@ impl<S: Service> Replica<S> {
         let (op, head) = self.acknowledged();
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if std::mem::take(&mut backup.ack_owed) {
-            self.send(primary, Body::PrepareOk(PrepareOk { op, head }));
+            let checkpoint = self.checkpoints.newest_id();
+            self.send(primary, Body::PrepareOk(PrepareOk { op, head, checkpoint }));
         }
     }
 

@@ -63,7 +63,8 @@ impl<S: Service> Replica<S> {
     fn forget_everything(&mut self) {
         self.log = Log::default();
         self.commit = OpNumber::ZERO;
-        self.executor.reset();
+        self.executor.reset(&self.cluster_options);
+        self.checkpoints.clear();
         self.crash_vector = CrashVector::default();
         self.recoveries.clear();
         self.view = ViewNumber::ZERO;
@@ -71,6 +72,7 @@ impl<S: Service> Replica<S> {
         self.incarnation = Incarnation::ZERO;
         self.journal.begin_anew();
         self.transfer = None;
+        self.checkpoint_transfer = None;
         self.spare = None;
         self.votes.clear();
         self.evidence.clear();
@@ -298,17 +300,19 @@ impl<S: Service> Replica<S> {
     }
 
     /// "Then it updates its state using the information from the primary, changes its status to normal" (4.3 step 3).
-    fn finish_recovery_if_complete(&mut self) -> bool {
+    pub(super) fn finish_recovery_if_complete(&mut self) -> bool {
         let Status::Recovering(Recovering { stage: RecoveryStage::Fetching { found, .. }, .. }) = &self.status else {
             return false;
         };
         let found = found.clone();
         let staged = match &mut self.transfer {
+            // All that was found is in a checkpoint: whatever was acknowledged before the crash is there, if it was ever committed.
+            _ if self.log.base() >= found.op => Staged::new(self.log.op(), self.log.head_hash()),
             Some(Transfer { staged: Some(staged), .. }) if staged.op() >= found.op => std::mem::take(staged),
             _ if self.log.matches(found.op, found.head) => Staged::new(found.op, found.head),
             _ => return false,
         };
-        if staged.hash_at(found.op) != Some(found.head) {
+        if staged.op() >= found.op && staged.after() <= found.op && staged.hash_at(found.op) != Some(found.head) {
             // Somebody sent a log that is not the primary's: it was not relied on, so fetch it again.
             *self.ignored.entry(Ignored::Malformed).or_default() += 1;
             if let Some(transfer) = &mut self.transfer {
@@ -320,7 +324,7 @@ impl<S: Service> Replica<S> {
         // The vectors of exactly the answers used; without them a DOVIEWCHANGE from before a crash might be counted (trace E).
         self.crash_vector.merge(&found.crash_vector);
         self.view = found.view;
-        self.commit = self.commit.max(found.commit);
+        self.commit = self.commit.max(found.commit.min(self.log.op()));
         self.enter_normal();
         true
     }

@@ -171,10 +171,11 @@ impl<S: Service> Replica<S> {
         if suffix.head() != m.head {
             return Err(Ignored::Malformed);
         }
+        let suffix = suffix.above_base_of(&self.log);
         if self.log.matches(m.op, m.head) {
             return self.install(header.view, Staged::new(m.op, m.head), m.commit);
         }
-        if self.log.matches(after, m.previous) {
+        if self.log.matches(suffix.after(), suffix.previous()) {
             return self.install(header.view, suffix, m.commit);
         }
         self.heard_started(header);
@@ -234,10 +235,10 @@ impl<S: Service> Replica<S> {
             self.enter_view_change(header.view);
         }
         let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        if change.pending.is_some_and(|op| op >= m.op) {
+        if change.pending.is_some_and(|pending| pending >= (m.op, m.parts)) {
             return Err(Ignored::Duplicate);
         }
-        change.pending = Some(m.op);
+        change.pending = Some((m.op, m.parts));
         self.extend_view_change();
         Ok(())
     }

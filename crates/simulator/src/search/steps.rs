@@ -238,7 +238,12 @@ impl Steps {
                     sent.push(self.letters.number(&self.configuration, to, message, local.replica.probe().log));
                 }
                 Output::Reply(reply) => replies.push(reply),
-                Output::SaveIdentity(_) | Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
+                Output::SaveIdentity(_)
+                | Output::TakeCheckpoint(_)
+                | Output::Event(_)
+                | Output::Journal { .. }
+                | Output::SaveCheckpoint { .. }
+                | Output::ShutDown { .. } => {}
             }
         }
         sent.sort_unstable();
@@ -358,6 +363,9 @@ fn drain(local: &mut Local) -> Vec<Output> {
         if let Output::SaveIdentity(identity) = &output {
             local.durable = Some(identity.clone());
             local.replica.handle(MOMENT, Input::IdentitySaved);
+        }
+        if let Output::TakeCheckpoint(checkpoint) = &output {
+            local.replica.handle(MOMENT, checkpoint.taken());
         }
         outputs.push(output);
     }

@@ -213,8 +213,12 @@ impl Group {
                     self.identities.insert(id, identity);
                     self.replicas.get_mut(&id).unwrap().handle(self.now, Input::IdentitySaved);
                 }
+                Output::TakeCheckpoint(checkpoint) => {
+                    self.replicas.get_mut(&id).unwrap().handle(self.now, checkpoint.taken());
+                }
                 Output::Event(event) => self.events.push((id, event)),
                 Output::Journal { sequence, record } => self.journal_record(id, sequence, record),
+                Output::SaveCheckpoint { checkpoint, sequence } => self.keep_checkpoint(id, sequence, *checkpoint),
                 Output::ShutDown { sequence } => self.disk(id.0).is_clean = sequence.is_some(),
             }
         }
