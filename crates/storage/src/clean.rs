@@ -5,7 +5,7 @@
 
 use std::io;
 
-use viewstamped_protocol::{ClusterId, Incarnation, NodeId, OpNumber};
+use viewstamped_protocol::{CheckpointId, CheckpointRoot, ClusterId, Incarnation, NodeId, OpNumber};
 
 use crate::frame::{FileError, Frame};
 use crate::io::Disk;
@@ -31,10 +31,8 @@ pub struct CleanMarker {
     pub incarnation: Incarnation,
     /// Where its journal ends.
     pub journal_end: Position,
-    /// The op-number of its newest checkpoint; 0: none.
-    pub checkpoint: OpNumber,
-    /// The root of that checkpoint; zeros: none.
-    pub root: [u8; 32],
+    /// Its newest checkpoint; op-number 0: none.
+    pub checkpoint: CheckpointId,
 }
 
 /// What was found of a marker.
@@ -96,15 +94,15 @@ impl CleanMarker {
 
     fn encode(&self) -> Vec<u8> {
         // Every field is named, so that a new one cannot be forgotten here. It needs a new version.
-        let Self { owner: Owner { cluster, node }, incarnation, journal_end, checkpoint, root } = self;
+        let Self { owner: Owner { cluster, node }, incarnation, journal_end, checkpoint } = self;
         let mut bytes = FRAME.begin();
         bytes.extend_from_slice(&cluster.0.to_le_bytes());
         bytes.extend_from_slice(&node.0.to_le_bytes());
         bytes.extend_from_slice(&incarnation.0.to_le_bytes());
         bytes.extend_from_slice(&journal_end.sequence.to_le_bytes());
         bytes.extend_from_slice(&journal_end.sector.to_le_bytes());
-        bytes.extend_from_slice(&checkpoint.0.to_le_bytes());
-        bytes.extend_from_slice(root);
+        bytes.extend_from_slice(&checkpoint.op.0.to_le_bytes());
+        bytes.extend_from_slice(&checkpoint.root.0);
         FRAME.seal(bytes)
     }
 
@@ -118,8 +116,10 @@ impl CleanMarker {
                 sequence: fields.u64("end of the journal")?,
                 sector: fields.u64("end of the journal")?,
             },
-            checkpoint: OpNumber(fields.u64("checkpoint")?),
-            root: fields.array("root")?,
+            checkpoint: CheckpointId {
+                op: OpNumber(fields.u64("checkpoint")?),
+                root: CheckpointRoot(fields.array("root")?),
+            },
         };
         fields.end()?;
         Ok(marker)
@@ -136,8 +136,7 @@ pub(crate) mod tests {
             owner: Owner { cluster: ClusterId(0xc1), node: NodeId(2) },
             incarnation: Incarnation(7),
             journal_end: Position { sequence: 900, sector: 5000 },
-            checkpoint: OpNumber(640),
-            root: [0xab; 32],
+            checkpoint: CheckpointId { op: OpNumber(640), root: CheckpointRoot([0xab; 32]) },
         }
     }
 

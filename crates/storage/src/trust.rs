@@ -4,7 +4,7 @@
 //! where it was, as one that was slow for a while. In any doubt it is *recovering*: of the disk it takes only what is true whatever
 //! else was lost, its peers tell it the rest, and it is a new life, to which nothing that the old one said is held (C1, C12).
 
-use viewstamped_protocol::{Durability, OpNumber};
+use viewstamped_protocol::{CheckpointId, Durability};
 
 use crate::clean::{CleanMarker, FoundMarker};
 use crate::identity_file::IdentityFile;
@@ -26,10 +26,8 @@ pub struct Remains {
 /// What was found of the checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FoundCheckpoint {
-    /// The op-number of the newest one that can be read; 0: none.
-    pub op: OpNumber,
-    /// Its root; zeros: none.
-    pub root: [u8; 32],
+    /// The newest one that can be read; op-number 0: none.
+    pub newest: CheckpointId,
     /// Whether there was certainly no newer one.
     pub is_certain: bool,
 }
@@ -104,19 +102,19 @@ fn lack(identity: &IdentityFile, remains: &Remains) -> Option<Lack> {
 
 /// What of the directory the marker does not fit.
 fn misfit(marker: &CleanMarker, identity: &IdentityFile, remains: &Remains) -> Option<&'static str> {
-    let CleanMarker { owner, incarnation, journal_end, checkpoint, root } = *marker;
+    let CleanMarker { owner, incarnation, journal_end, checkpoint } = *marker;
     let misfits = [
         (owner != Owner { cluster: identity.cluster, node: identity.node }, "replica"),
         (incarnation != identity.identity.incarnation, "life of the replica"),
         (journal_end != remains.journal_end, "end of the journal"),
-        ((checkpoint, root) != (remains.checkpoint.op, remains.checkpoint.root), "checkpoint"),
+        (checkpoint != remains.checkpoint.newest, "checkpoint"),
     ];
     misfits.into_iter().find(|(is_misfit, _)| *is_misfit).map(|(_, what)| what)
 }
 
 #[cfg(test)]
 mod tests {
-    use viewstamped_protocol::{ClusterId, Incarnation, NodeId};
+    use viewstamped_protocol::{CheckpointRoot, ClusterId, Incarnation, NodeId, OpNumber};
 
     use super::*;
     use crate::frame::FileError;
@@ -139,7 +137,7 @@ mod tests {
     fn clean() -> Remains {
         Remains {
             marker: FoundMarker::Valid(marker()),
-            checkpoint: FoundCheckpoint { op: marker().checkpoint, root: marker().root, is_certain: true },
+            checkpoint: FoundCheckpoint { newest: marker().checkpoint, is_certain: true },
             journal: Verdict::Whole,
             journal_end: marker().journal_end,
         }
@@ -210,6 +208,7 @@ mod tests {
     #[test]
     fn a_marker_that_does_not_fit_is_doubt_and_no_shutdown() {
         let other = marker();
+        let root = CheckpointRoot([0xac; 32]);
         let markers = [
             (CleanMarker { owner: Owner { cluster: ClusterId(1), ..other.owner }, ..other }, "replica"),
             (CleanMarker { owner: Owner { node: NodeId(77), ..other.owner }, ..other }, "replica"),
@@ -222,8 +221,8 @@ mod tests {
                 CleanMarker { journal_end: Position { sector: 5001, ..other.journal_end }, ..other },
                 "end of the journal",
             ),
-            (CleanMarker { checkpoint: OpNumber(641), ..other }, "checkpoint"),
-            (CleanMarker { root: [0xac; 32], ..other }, "checkpoint"),
+            (CleanMarker { checkpoint: CheckpointId { op: OpNumber(641), ..other.checkpoint }, ..other }, "checkpoint"),
+            (CleanMarker { checkpoint: CheckpointId { root, ..other.checkpoint }, ..other }, "checkpoint"),
         ];
         for durability in Durability::ALL {
             for (marker, what) in markers {
