@@ -3,12 +3,10 @@
 //! It is written last, when the journal and the checkpoint it names are durable, and erased first, before the replica says anything
 //! again. So it is never there beside a directory that lacks something. The byte diagram is in docs/formats.md.
 
-use std::io;
-
 use viewstamped_protocol::{CheckpointId, CheckpointRoot, ClusterId, Incarnation, NodeId, OpNumber};
 
 use crate::frame::{FileError, Frame};
-use crate::io::Disk;
+use crate::io::{Disk, WholeFileError, whole};
 use crate::journal::{Owner, Position};
 
 /// The name of the file.
@@ -18,7 +16,7 @@ pub const CLEAN: &str = "clean";
 pub const CLEAN_TEMPORARY: &str = "clean.tmp";
 
 /// The most bytes of a marker: many times what this release writes, so that a later one is told from nonsense.
-const BYTES_MAX: u64 = 4096;
+const BYTES_MAX: usize = 4096;
 
 const FRAME: Frame = Frame { magic: *b"VRCLEAN\n", version: 1 };
 
@@ -51,12 +49,8 @@ impl CleanMarker {
     ///
     /// # Errors
     /// When it is unknown whether a restart would find it. The next start may then recover, and loses nothing by it.
-    pub fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        let file = disk.create(CLEAN_TEMPORARY)?;
-        file.write_at(&self.encode(), 0)?;
-        file.sync_all()?;
-        disk.rename(CLEAN_TEMPORARY, CLEAN)?;
-        disk.sync_names()
+    pub fn write(&self, disk: &dyn Disk) -> Result<(), WholeFileError> {
+        whole::replace(disk, CLEAN, CLEAN_TEMPORARY, &self.encode())
     }
 
     /// Reads the marker and erases it, durably. Due before the replica sends or writes anything.
@@ -64,13 +58,9 @@ impl CleanMarker {
     /// # Errors
     /// When it cannot be read or erased. The replica must not start: if it did and crashed, the marker would say that nothing is
     /// missing.
-    pub fn take(disk: &dyn Disk) -> io::Result<FoundMarker> {
+    pub fn take(disk: &dyn Disk) -> Result<FoundMarker, WholeFileError> {
         let found = Self::read(disk)?;
-        if found != FoundMarker::Absent {
-            disk.remove(CLEAN)?;
-        }
-        // Even when there is none: an earlier start may have removed it, and failed to make that durable.
-        disk.sync_names()?;
+        whole::erase(disk, CLEAN)?;
         Ok(found)
     }
 
@@ -78,17 +68,11 @@ impl CleanMarker {
     ///
     /// # Errors
     /// When it cannot be read, though it is there.
-    pub fn read(disk: &dyn Disk) -> io::Result<FoundMarker> {
-        let file = match disk.open(CLEAN) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FoundMarker::Absent),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = vec![0; file.length()?.min(BYTES_MAX) as usize];
-        file.read_at(&mut bytes, 0)?;
-        Ok(match Self::decode(&bytes) {
-            Ok(marker) => FoundMarker::Valid(marker),
-            Err(error) => FoundMarker::Damaged(error),
+    pub fn read(disk: &dyn Disk) -> Result<FoundMarker, WholeFileError> {
+        Ok(match whole::read(disk, CLEAN, BYTES_MAX)?.map(|bytes| Self::decode(&bytes)) {
+            None => FoundMarker::Absent,
+            Some(Ok(marker)) => FoundMarker::Valid(marker),
+            Some(Err(error)) => FoundMarker::Damaged(error),
         })
     }
 
