@@ -120,6 +120,23 @@ fn what_was_synced_is_read_back_in_order_over_many_laps() {
 }
 
 #[test]
+fn a_real_disk_holds_a_journal_as_the_simulated_one_does() {
+    let scratch = crate::directory::tests::Scratch::new();
+    let disk = crate::io::RealDisk::new(scratch.path());
+    let mut writer =
+        Writer { journal: Journal::create(&disk, OWNER, SMALL, 0, None).unwrap(), from: None, random: Random(1) };
+    for end in [20, 500, 1000] {
+        writer.run(end).unwrap();
+        let opened = Journal::open(&disk, OWNER, SMALL, writer.from).unwrap();
+        assert_eq!((opened.verdict.clone(), opened.end), (Verdict::Whole, writer.journal.end()));
+        check_records(&opened, writer.from);
+        writer.journal = opened.journal.unwrap();
+    }
+    let (simulated, _) = written(1000);
+    assert!(std::fs::read(scratch.path().join(JOURNAL)).unwrap() == simulated.content(JOURNAL).unwrap());
+}
+
+#[test]
 fn what_was_not_synced_is_not_there() {
     let (disk, mut writer) = written(20);
     let next = writer.journal.next();
