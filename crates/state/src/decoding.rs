@@ -13,6 +13,7 @@ use crate::large::{Large, Pieces};
 use crate::leaf::Leaf;
 use crate::options::PageOptions;
 use crate::page::Page;
+use crate::place::HEIGHT_MAX;
 use crate::root::{Hash, Root, STRUCTURE_VERSION};
 use crate::separators::Separators;
 
@@ -150,6 +151,7 @@ pub(crate) fn page<'a>(part: &'a [u8], site: &Site<'_>, options: &PageOptions) -
     ensure(u32::try_from(part.len()).is_ok(), "a page has 4 GiB or more")?;
     let mut rest = Reader(part);
     let height = rest.take(1)?[0];
+    ensure(height <= HEIGHT_MAX, "a page lies higher than trees are")?;
     ensure(site.height.is_none_or(|expected| expected == height), "the ways down to the entries differ in length")?;
     let is_root = site.height.is_none();
     let (page, keys, bytes) = if height == 0 {

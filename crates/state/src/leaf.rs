@@ -181,6 +181,20 @@ impl Leaf {
         if slot.key == LARGE { &self.large_of(stored).bytes } else { stored }
     }
 
+    /// The large fields among the key and the value of an entry.
+    pub(crate) fn large_at(&self, at: usize) -> impl Iterator<Item = &Arc<Large>> {
+        let (slot, room) = (self.slot(at), self.bytes.len());
+        let fields = [(slot.key, slot.key_range(room)), (slot.value, slot.value_range(room))];
+        fields.into_iter().filter(|(length, _)| *length == LARGE).map(|(_, range)| self.large_of(&self.bytes[range]))
+    }
+
+    /// The large fields of the page, in the order of its entries.
+    pub(crate) fn large_in_order(&self) -> impl Iterator<Item = &Arc<Large>> {
+        // Most pages have none: their entries are not walked.
+        let entries = if self.large.is_empty() { 0 } else { self.len() };
+        (0..entries).flat_map(|at| self.large_at(at))
+    }
+
     /// The large field whose number is stored.
     fn large_of(&self, stored: &[u8]) -> &Arc<Large> {
         &self.large[large_number(stored)]

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::State;
 use crate::encoding;
-use crate::entry::Field;
 use crate::page::Page;
 use crate::place::{Kind, Place};
-use crate::{State, leaf::Leaf};
 
 impl State {
     /// The part of the state that lies at `place`, to be given to a [`Fetch`](crate::Fetch) of this state's root; `None` when there
@@ -28,7 +27,7 @@ impl State {
             }
             Kind::Piece { leaf, field, piece } => {
                 let Page::Leaf(leaf) = self.root.below(leaf)? else { return None };
-                large_field(leaf, usize::from(*field))?.piece(usize::try_from(*piece).ok()?)
+                leaf.large_in_order().nth(usize::from(*field))?.piece(usize::try_from(*piece).ok()?)
             }
         }
     }
@@ -42,13 +41,4 @@ impl Page {
             interior.children.get(usize::from(*child)).map(|child| &child.page)
         })
     }
-}
-
-fn large_field(leaf: &Leaf, number: usize) -> Option<std::sync::Arc<crate::large::Large>> {
-    let fields = leaf.entries().flat_map(|entry| [entry.key, entry.value]);
-    let mut large = fields.filter_map(|field| match field {
-        Field::Large(large) => Some(large),
-        Field::Inline(_) => None,
-    });
-    large.nth(number)
 }

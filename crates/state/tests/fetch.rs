@@ -2,11 +2,15 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use viewstamped_state::{BadPart, Fetch, Place, Snapshot, State};
 
-use common::{Model, Step, small_pages, step};
+use common::{Step, carry_out, small_pages, step};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn run(state: &mut State, steps: &[Step]) -> Vec<Snapshot> {
     let mut snapshots = Vec::new();
@@ -14,24 +18,9 @@ fn run(state: &mut State, steps: &[Step]) -> Vec<Snapshot> {
         if matches!(step, Step::Snapshot) {
             snapshots.push(state.snapshot());
         }
-        apply_alone(state, step);
+        carry_out(state, step);
     }
     snapshots
-}
-
-/// Does what the step says, without a model of its own.
-fn apply_alone(state: &mut State, step: &Step) {
-    match step {
-        Step::Put(key, value) => _ = state.put(key, value),
-        Step::Insert(key, value) => _ = state.insert(key.clone(), value.clone()),
-        Step::Remove(key) => _ = state.remove(key),
-        Step::RemoveMany(from, count) => {
-            let from = if state.is_empty() { 0 } else { from.index(state.len()) };
-            let keys: Vec<Vec<u8>> = state.range(..).skip(from).take(*count).map(|(key, _)| key.to_vec()).collect();
-            keys.iter().for_each(|key| assert!(state.remove(key)));
-        }
-        Step::Snapshot => {}
-    }
 }
 
 fn fetch_of(source: &State, own: &State) -> Fetch {
@@ -60,8 +49,8 @@ fn assert_same_everywhere(fetched: &State, source: &State, later: &[Step]) {
     assert_eq!(complete(&mut again, fetched).root(), source.root());
     let (mut fetched, mut source) = (fetched.clone(), source.clone());
     for step in later {
-        apply_alone(&mut fetched, step);
-        apply_alone(&mut source, step);
+        carry_out(&mut fetched, step);
+        carry_out(&mut source, step);
         assert_eq!(fetched.root(), source.root());
     }
 }

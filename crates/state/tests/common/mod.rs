@@ -1,11 +1,7 @@
 //! What may be done to a state: keys and values of all kinds, and small pages, so that a few steps make several levels.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use viewstamped_state::{PageOptions, State};
-
-pub type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -45,4 +41,19 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (any::<prop::sample::Index>(), 1..60usize).prop_map(|(from, count)| Step::RemoveMany(from, count)),
         1 => Just(Step::Snapshot),
     ]
+}
+
+/// Does what the step says.
+pub fn carry_out(state: &mut State, step: &Step) {
+    match step {
+        Step::Put(key, value) => _ = state.put(key, value),
+        Step::Insert(key, value) => _ = state.insert(key.clone(), value.clone()),
+        Step::Remove(key) => _ = state.remove(key),
+        Step::RemoveMany(from, count) => {
+            let from = if state.is_empty() { 0 } else { from.index(state.len()) };
+            let keys: Vec<Vec<u8>> = state.range(..).skip(from).take(*count).map(|(key, _)| key.to_vec()).collect();
+            keys.iter().for_each(|key| assert!(state.remove(key)));
+        }
+        Step::Snapshot => {}
+    }
 }
