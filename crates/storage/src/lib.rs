@@ -9,6 +9,7 @@ pub mod directory;
 pub mod durability;
 pub mod identity_file;
 pub mod io;
+pub mod pages;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
