@@ -127,6 +127,24 @@ impl NamedPage {
         &self.named.hash
     }
 
+    /// The number of keys in the page and below.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.named.keys
+    }
+
+    /// The bytes of all keys and values in the page and below.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.named.bytes
+    }
+
+    /// The options of the state.
+    #[must_use]
+    pub fn options(&self) -> &PageOptions {
+        &self.options
+    }
+
     /// Takes the encoding of the page apart, when it is the one that is named.
     ///
     /// # Errors

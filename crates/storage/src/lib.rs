@@ -4,6 +4,7 @@
 //! when its epoch changes, never while it serves. An empty directory always means a replica that has lost its memory, never a
 //! new one: a cluster begins only by [`format()`].
 
+pub mod backup;
 pub mod boot;
 pub mod directory;
 pub mod durability;

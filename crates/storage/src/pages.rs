@@ -17,7 +17,8 @@ mod save;
 mod space;
 mod superblock;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod verify;
 
 use std::io;
 
@@ -28,6 +29,7 @@ use viewstamped_state::{Snapshot, State};
 pub use damage::Damage;
 pub use file::PageFile;
 pub use record::RecordFault;
+pub use verify::{Listed, Listing, Verified, Verifying, list, verify};
 
 /// The name of the page file in a replica's directory.
 pub const PAGES: &str = "pages";

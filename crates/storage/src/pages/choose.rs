@@ -4,9 +4,9 @@ use viewstamped_protocol::ClusterId;
 
 use super::damage::Damage;
 use super::place::UNIT_BYTES;
+use super::read::Source;
 use super::superblock::{self, COPY_UNITS, Copy, RECORDS_BEGIN, SUPERBLOCK_BYTES, Superblock};
 use super::{OpenError, Verdict};
-use crate::io::DiskFile;
 
 /// What the superblocks of a file say together.
 #[derive(Debug)]
@@ -17,30 +17,32 @@ pub(crate) struct Choice {
     pub(crate) verdict: Verdict,
 }
 
-/// Reads the superblocks of a file of `length` bytes.
+/// Reads the superblocks of a file, which should belong to `cluster`, if that is known.
 ///
 /// # Errors
 /// When a later release or another cluster wrote one.
-pub(crate) fn choose(file: &dyn DiskFile, length: u64, cluster: ClusterId) -> Result<Choice, OpenError> {
-    let copies = COPY_UNITS.map(|unit| read(file, length, unit));
+pub(crate) fn choose(source: Source<'_>, cluster: Option<ClusterId>) -> Result<Choice, OpenError> {
+    let copies = COPY_UNITS.map(|unit| read(source, unit));
     for copy in &copies {
         match copy {
             Copy::Newer(version) => return Err(OpenError::Newer { version: *version }),
-            Copy::Good(found) if found.cluster != cluster => {
-                return Err(OpenError::Foreign { found: found.cluster, expected: cluster });
+            Copy::Good(found) => {
+                if let Some(expected) = cluster.filter(|expected| *expected != found.cluster) {
+                    return Err(OpenError::Foreign { found: found.cluster, expected });
+                }
             }
-            _ => {}
+            Copy::Zero | Copy::Bad => {}
         }
     }
-    Ok(decide(copies, length <= RECORDS_BEGIN * UNIT_BYTES))
+    Ok(decide(copies, source.length <= RECORDS_BEGIN * UNIT_BYTES))
 }
 
 /// What lies where the copy at `unit` should: zeros when the file ends before, since it was never written then.
-fn read(file: &dyn DiskFile, length: u64, unit: u64) -> Copy {
+fn read(source: Source<'_>, unit: u64) -> Copy {
     let offset = unit * UNIT_BYTES;
     let mut sector = [0; SUPERBLOCK_BYTES];
-    let there = length.saturating_sub(offset).min(SUPERBLOCK_BYTES as u64) as usize;
-    if there > 0 && file.read_at(&mut sector[..there], offset).is_err() {
+    let there = source.length.saturating_sub(offset).min(SUPERBLOCK_BYTES as u64) as usize;
+    if there > 0 && source.file.read_at(&mut sector[..there], offset).is_err() {
         return Copy::Bad;
     }
     Copy::decode(unit, &sector)

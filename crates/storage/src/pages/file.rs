@@ -87,7 +87,7 @@ impl PageFile {
             found => found.map_err(refused("open"))?,
         };
         let length = file.length().map_err(refused("measure"))?;
-        let choice = choose(&*file, length, cluster)?;
+        let choice = choose(Source { file: &*file, length }, Some(cluster))?;
         let Found { checkpoint, superblock, verdict } = Found::read(Source { file: &*file, length }, &choice);
         let generation = choice.next_generation(superblock.as_ref().map(|superblock| superblock.generation));
         let is_empty = verdict == Verdict::Empty;
@@ -358,6 +358,6 @@ fn read(source: Source<'_>, contents: &Contents) -> Result<(Loaded, Index, Space
     Ok((loaded, index, space))
 }
 
-fn refused(action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn refused(action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { action, source }
 }

@@ -54,7 +54,16 @@ pub(crate) struct Below {
     pub(crate) page: NamedPage,
     pub(crate) place: Place,
     /// Nothing named it before.
-    is_new: bool,
+    pub(crate) is_new: bool,
+}
+
+impl Below {
+    /// The root page of a tree.
+    pub(crate) fn root(tree: &TreeRoot, index: &mut Index) -> Result<Self, Damage> {
+        let (page, _) = NamedPage::of_top(&tree.top).map_err(|why| bad_page(tree.place, why))?;
+        let is_new = name(index, *page.hash(), tree.place)?;
+        Ok(Self { page, place: tree.place, is_new })
+    }
 }
 
 /// A leaf that was read.
@@ -71,10 +80,9 @@ struct WithFields {
 
 impl Load<'_> {
     fn tree(&mut self, tree: &TreeRoot) -> Result<State, Damage> {
-        let bad = |why| Damage::Page { offset: tree.place.offset(), why };
-        let (top, _) = NamedPage::of_top(&tree.top).map_err(bad)?;
-        let is_new = name(&mut self.index, *top.hash(), tree.place)?;
-        let mut level = vec![Below { page: top.clone(), place: tree.place, is_new }];
+        let root = Below::root(tree, &mut self.index)?;
+        let top = root.page.clone();
+        let mut level = vec![root];
         let mut levels = Vec::new();
         while !level.is_empty() && !is_of_leaves(self.source, &level[0])? {
             let (above, below) = self.interior(&level)?;
@@ -94,7 +102,7 @@ impl Load<'_> {
         let mut read: Vec<Option<(ReadInterior, Vec<Below>)>> = level.iter().map(|_| None).collect();
         let index = &mut self.index;
         each(self.source, Kind::Page, level.iter().map(|page| page.place), |number, record| {
-            let below = &level[number];
+            let (below, record) = (&level[number], record?);
             match below.page.read(record.content).map_err(|why| bad_page(below.place, why))? {
                 ReadPage::Leaf(_) => Err(damaged(below.place, RecordFault::Fields)),
                 ReadPage::Interior(interior) => {
@@ -142,7 +150,7 @@ impl Load<'_> {
         let unknown: Vec<(Hash, Place)> = unknown.into_iter().collect();
         each(self.source, Kind::Field, unknown.iter().map(|(_, place)| *place), |number, record| {
             let (hash, place) = unknown[number];
-            let field = FieldHandle::new(Bytes::copy_from_slice(record.content));
+            let field = FieldHandle::new(Bytes::copy_from_slice(record?.content));
             if field.hash() != hash {
                 return Err(damaged(place, RecordFault::Hash));
             }
@@ -189,7 +197,7 @@ pub(crate) fn places(place: Place, record: &Record<'_>, count: usize) -> Result<
 }
 
 /// What a page of pages names.
-fn children(
+pub(crate) fn children(
     index: &mut Index,
     above: &Below,
     interior: &ReadInterior,
@@ -206,7 +214,7 @@ fn children(
 }
 
 /// Notes that the content of this hash lies at `place`. Returns whether it was unknown before.
-fn name(index: &mut Index, hash: Hash, place: Place) -> Result<bool, Damage> {
+pub(crate) fn name(index: &mut Index, hash: Hash, place: Place) -> Result<bool, Damage> {
     let is_new = index.name(hash, place);
     if index.place(&hash) == Some(place) { Ok(is_new) } else { Err(damaged(place, RecordFault::Misplaced)) }
 }
@@ -228,12 +236,12 @@ fn order(places: impl Iterator<Item = Place>) -> Vec<usize> {
     order.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Gives each record to `found`, with its number, in the order in which they lie.
+/// Gives each record to `found`, with its number, in the order in which they lie, or what is wrong with it.
 pub(crate) fn each(
     source: Source<'_>,
     kind: Kind,
     unordered: impl Iterator<Item = Place> + Clone,
-    mut found: impl FnMut(usize, Record<'_>) -> Result<(), Damage>,
+    mut found: impl FnMut(usize, Result<Record<'_>, Damage>) -> Result<(), Damage>,
 ) -> Result<(), Damage> {
     let order = order(unordered.clone());
     let mut places: Vec<Place> = unordered.collect();
@@ -242,7 +250,7 @@ pub(crate) fn each(
     for run in read::runs(&places) {
         let chunk = Chunk::read(source, &places, run, buffer);
         for (at, record) in chunk.records(kind) {
-            found(order[at], record?)?;
+            found(order[at], record)?;
         }
         buffer = chunk.into_buffer();
     }

@@ -1,7 +1,10 @@
 //! What all tests of the page file work with.
 
+mod choice;
 mod crash;
+mod examine;
 mod fault;
+mod format;
 mod growth;
 mod rot;
 
@@ -15,10 +18,10 @@ const CLUSTER: ClusterId = ClusterId(7);
 
 /// Numbers that look random and are the same in every run.
 #[derive(Clone, Debug)]
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
@@ -30,7 +33,7 @@ impl Numbers {
 
 /// A replica whose state moves on: small pages, long keys and values, equal ones among them, and now and then much is removed.
 #[derive(Clone, Debug)]
-struct Replica {
+pub(crate) struct Replica {
     numbers: Numbers,
     op: u64,
     service: State,
@@ -38,17 +41,17 @@ struct Replica {
 }
 
 impl Replica {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let state = || State::with_options(PageOptions::new(PageOptions::PAGE_BYTES_MIN).unwrap());
         Self { numbers: Numbers(seed), op: 0, service: state(), client_table: state() }
     }
 
     /// Executes some operations, and takes a checkpoint.
-    fn checkpoint(&mut self, operations: u64) -> CheckpointFiles {
+    pub(crate) fn checkpoint(&mut self, operations: u64) -> CheckpointFiles {
         for _ in 0..operations {
             self.op += 1;
             let number = self.numbers.below(200);
-            let key = if number % 20 == 0 { vec![number as u8; 60] } else { number.to_be_bytes().to_vec() };
+            let key = if number.is_multiple_of(20) { vec![number as u8; 60] } else { number.to_be_bytes().to_vec() };
             match self.numbers.below(10) {
                 0..3 => assert!(self.service.remove(&key) || !self.service.contains(&key)),
                 // One of few long values, so that keys share them.
@@ -75,7 +78,7 @@ impl Replica {
     }
 }
 
-fn checkpoint(op: u64, header: Vec<u8>, service: &State, client_table: &State) -> CheckpointFiles {
+pub(crate) fn checkpoint(op: u64, header: Vec<u8>, service: &State, client_table: &State) -> CheckpointFiles {
     CheckpointFiles {
         id: CheckpointId { op, root: blake3::hash(&header).into() },
         header: header.into(),
