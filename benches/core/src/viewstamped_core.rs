@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use viewstamped_protocol::message::{ClientReply, ClientRequest};
 use viewstamped_protocol::{
-    ClientId, ClusterId, ClusterOptions, Configuration, Destination, EpochNumber, FromClient, Identity, Input,
+    ClientId, ClusterId, ClusterOptions, Configuration, Destination, Durability, EpochNumber, FromClient, Identity, Input,
     InstanceId, Member, Message, NodeId, Now, Operation, Options, Output, Replica, RequestNumber, Role, Service,
     SessionNumber, Setup, Time, Timestamp,
 };
@@ -100,7 +100,8 @@ impl<S: Service + Copy> Viewstamped<S> {
                     other => panic!("nothing fails here, but {other:?}"),
                 },
                 Output::SaveIdentity(_) => self.replicas[place].handle(self.now, Input::IdentitySaved),
-                Output::Event(_) => {}
+                Output::TakeCheckpoint(checkpoint) => self.replicas[place].handle(self.now, checkpoint.taken()),
+                Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
             }
         }
         has_worked
@@ -136,6 +137,8 @@ fn replica<S: Service>(id: u64, service: S) -> Replica<S> {
         cluster_options: ClusterOptions::default(),
         options: Options::default(),
         identity: Some(Identity::formatted(InstanceId(u128::from(id) + 1))),
+        durability: Durability::Replicated,
+        surviving: None,
         seed: u128::from(id),
     };
     Replica::new(setup, service, now(1))

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use clap::Args;
 use viewstamped::{ClusterOptions, Options};
+use viewstamped_state::PageOptions;
 
 use crate::human::{Size, Span};
 
@@ -162,6 +163,15 @@ pub(crate) struct SharedOptions {
     /// The largest result sent at all; a client is told that a larger one is lost
     #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.result_bytes_max.into()), value_parser = size_below_4_gib)]
     result_bytes_max: Size,
+    /// A checkpoint is taken after so many operations, and the log before the one before is dropped
+    #[arg(long, value_name = "COUNT", default_value_t = CLUSTER.checkpoint_ops, value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_ops: u32,
+    /// A checkpoint is taken as well after so many bytes of operations
+    #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.checkpoint_bytes.into()), value_parser = size_below_4_gib)]
+    checkpoint_bytes: Size,
+    /// The size of a page of the state, from 512 bytes to 16 KiB
+    #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.page_bytes.into()), value_parser = page_size)]
+    page_bytes: Size,
 }
 
 impl SharedOptions {
@@ -177,6 +187,10 @@ impl SharedOptions {
             small_reply_bytes_max: narrow(self.small_reply_bytes_max),
             large_replies_bytes_max: narrow(self.large_replies_bytes_max),
             result_bytes_max: narrow(self.result_bytes_max),
+            checkpoint_ops: self.checkpoint_ops,
+            checkpoint_bytes: narrow(self.checkpoint_bytes),
+            page_bytes: narrow(self.page_bytes),
+            lease_max_ms: CLUSTER.lease_max_ms,
         }
     }
 }
@@ -184,6 +198,11 @@ impl SharedOptions {
 fn size_below_4_gib(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
     if u32::try_from(size.0).is_ok() { Ok(size) } else { Err(format!("{text} is too much: the limit is below 4GiB")) }
+}
+
+fn page_size(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    PageOptions::new(size.bytes()).map(|_| size).map_err(|error| error.to_string())
 }
 
 fn size(bytes: usize) -> Size {

@@ -2,7 +2,8 @@
 //!
 //! A [`Replica`] is driven by three calls: [`Replica::handle`] takes one [`Input`], [`Replica::poll_output`] is drained after it
 //! (or after a batch of inputs: what arrives together is prepared together, 6.2), and [`Replica::next_deadline`] says when to
-//! come back with [`Input::Tick`]. Outputs may be performed in any order, or lost, but for [`Output::SaveIdentity`].
+//! come back with [`Input::Tick`]. Outputs may be performed in any order, or lost, but for
+//! [`Output::SaveIdentity`] and [`Output::Journal`].
 //!
 //! A group of one, driven by hand:
 //!
@@ -30,6 +31,8 @@
 //!     cluster_options: ClusterOptions::default(),
 //!     options: Options::default(),
 //!     identity: Some(Identity::formatted(InstanceId(99))),
+//!     durability: Durability::Replicated,
+//!     surviving: None,
 //!     seed: 42,
 //! };
 //! let now = Now::default();
@@ -51,7 +54,9 @@
 //!             Output::SaveIdentity(_) => inputs.push(Input::IdentitySaved), // after writing it to disk
 //!             Output::Reply(reply) => replies.push(reply.body),
 //!             Output::Send { .. } => unreachable!("there are no others"),
+//!             Output::TakeCheckpoint(checkpoint) => inputs.push(checkpoint.taken()), // better on another thread
 //!             Output::Event(_) => {}
+//!             Output::Journal { .. } | Output::ShutDown { .. } => unreachable!("nothing is journaled in this mode"),
 //!         }
 //!     }
 //!     match inputs.pop() {
@@ -63,13 +68,16 @@
 //! # Ok::<(), ConfigurationError>(())
 //! ```
 
+pub mod checkpoint;
 pub mod client;
 pub mod client_table;
 pub mod codec;
 pub mod configuration;
 pub mod crash_vector;
+pub mod durability;
 pub mod identity;
 mod in_flight;
+pub mod journal;
 pub mod log;
 pub mod message;
 pub mod numbers;
@@ -78,10 +86,13 @@ pub mod random;
 pub mod replica;
 pub mod service;
 
+pub use checkpoint::{Checkpoint, CheckpointHeader, CheckpointId, CheckpointRoot};
 pub use configuration::{Configuration, ConfigurationError, Member, Role};
+pub use durability::{Durability, DurabilityError};
 pub use identity::Identity;
+pub use journal::{Rebase, Record, ReplayError, Surviving};
 pub use message::{FromClient, Message, ToClient};
 pub use numbers::*;
 pub use options::{ClientOptions, ClusterOptions, Options};
-pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName};
+pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName, TakeCheckpoint};
 pub use service::{Contributions, Operation, PREDICTED_BYTES_MAX, Service};

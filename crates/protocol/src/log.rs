@@ -8,9 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::numbers::{
-    Ballot, ChainHash, ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot, Timestamp, Viewstamp,
-};
+use crate::numbers::{ChainHash, ClientId, Nonce, OpNumber, RequestNumber, SessionNumber, Slot, Timestamp, Viewstamp};
 
 /// What a log entry asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -199,12 +197,19 @@ fn hashed_parts(
 pub struct Log {
     base: OpNumber,
     base_hash: ChainHash,
-    base_ballot: Ballot,
+    base_timestamp: Timestamp,
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// The journal has the log up to here.
+    journaled: OpNumber,
 }
 
 impl Log {
+    /// An empty log above a checkpoint: all up to `base` is in it, where the chain hash and the replicated clock are these.
+    pub(crate) fn above(base: OpNumber, base_hash: ChainHash, base_timestamp: Timestamp) -> Self {
+        Self { base, base_hash, base_timestamp, ..Self::default() }
+    }
+
     /// The op-number below the first entry; everything up to it is in a checkpoint (5.1). Zero until there are checkpoints.
     #[must_use]
     pub fn base(&self) -> OpNumber {
@@ -235,10 +240,15 @@ impl Log {
         self.last().map_or(self.base_hash, |entry| entry.hash)
     }
 
-    /// The timestamp of the topmost entry; zero when there is none.
+    /// The replicated clock: the timestamp of the topmost entry, or that of the checkpoint when there is none.
     #[must_use]
     pub fn head_timestamp(&self) -> Timestamp {
-        self.last().map_or(Timestamp::ZERO, |entry| entry.timestamp)
+        self.last().map_or(self.base_timestamp, |entry| entry.timestamp)
+    }
+
+    /// The replicated clock at the base.
+    pub(crate) fn base_timestamp(&self) -> Timestamp {
+        self.base_timestamp
     }
 
     /// The entry at `op`, when the log holds it.
@@ -276,6 +286,27 @@ impl Log {
         while self.op() > op {
             let entry = self.entries.pop_back().expect("above base");
             self.bytes -= entry.size();
+        }
+        self.journaled = self.journaled.min(op);
+    }
+
+    /// How far the journal has this log: entries above are new, or replace others.
+    pub(crate) fn journaled(&self) -> OpNumber {
+        self.journaled
+    }
+
+    /// All of it is in the journal.
+    pub(crate) fn set_journaled(&mut self) {
+        self.journaled = self.op();
+    }
+
+    /// Drops all entries up to `op`, which are in a checkpoint (5.1: "checkpoints allow the system to garbage collect the log").
+    pub(crate) fn drop_up_to(&mut self, op: OpNumber) {
+        assert!(op >= self.base && op <= self.op(), "cut within the log");
+        while self.base < op {
+            let entry = self.entries.pop_front().expect("up to the head");
+            self.bytes -= entry.size();
+            (self.base, self.base_hash, self.base_timestamp) = (entry.op(), entry.hash, entry.timestamp);
         }
     }
 
@@ -321,7 +352,7 @@ impl Log {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::numbers::{EpochNumber, ViewNumber};
+    use crate::numbers::{Ballot, EpochNumber, ViewNumber};
 
     pub(crate) fn entry_after(log: &Log, view: u64, payload: &'static str) -> Entry {
         let ballot = Ballot { epoch: EpochNumber::ZERO, view: ViewNumber(view) };

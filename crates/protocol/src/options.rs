@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use viewstamped_state::PageOptions;
+
 /// Options that all replicas of a cluster share, because execution depends on them. Fixed when the cluster is formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterOptions {
@@ -25,6 +27,19 @@ pub struct ClusterOptions {
     /// The largest result sent at all, in bytes. Default 8 MiB: it fits a frame of any connection (1 GiB at the most). A client
     /// is told that a larger one is lost.
     pub result_bytes_max: u32,
+    /// A checkpoint is taken at every op-number that is a multiple of this (5.1). Default 65,536, at least 1. The paper's 100 or
+    /// 1,000 would hash each page that is changed often over and over; this many operations are executed again, or sent, in well
+    /// under a second.
+    pub checkpoint_ops: u32,
+    /// A checkpoint is taken as well when the operations since the last one count this many bytes, so that few large ones do not
+    /// fill the log. Default 64 MiB: two checkpoints of log and what comes before the next fit many times in `log_bytes_max`.
+    pub checkpoint_bytes: u32,
+    /// The most bytes of a page of the state, from 512 to 16,384 (beyond, the nearest counts). Default 4,096; see
+    /// [`PageOptions`](viewstamped_state::PageOptions).
+    pub page_bytes: u32,
+    /// The longest lease a backup may grant, in milliseconds. Default 0: there are no leases. A replica that starts again without
+    /// asking the others has forgotten what it granted, and so promises no view change for so long.
+    pub lease_max_ms: u32,
 }
 
 /// The order in which messages and files have the options: named once, and all of them, or it does not compile.
@@ -59,7 +74,21 @@ in_this_order!(
     small_reply_bytes_max,
     large_replies_bytes_max,
     result_bytes_max,
+    checkpoint_ops,
+    checkpoint_bytes,
+    page_bytes,
+    lease_max_ms,
 );
+
+impl ClusterOptions {
+    /// The pages of the state and of the client-table.
+    #[must_use]
+    pub fn page_options(&self) -> PageOptions {
+        let bytes = self.page_bytes as usize;
+        PageOptions::new(bytes.clamp(PageOptions::PAGE_BYTES_MIN, PageOptions::PAGE_BYTES_MAX))
+            .expect("within the limits")
+    }
+}
 
 impl Default for ClusterOptions {
     fn default() -> Self {
@@ -72,6 +101,10 @@ impl Default for ClusterOptions {
             small_reply_bytes_max: 256,
             large_replies_bytes_max: 64 << 20,
             result_bytes_max: 8 << 20,
+            checkpoint_ops: 65_536,
+            checkpoint_bytes: 64 << 20,
+            page_bytes: 4_096,
+            lease_max_ms: 0,
         }
     }
 }
@@ -141,8 +174,28 @@ pub struct Options {
     pub start_view_bytes_max: usize,
     /// The most bytes of log in a NEWSTATE or LOGCHUNK. Default 1 MiB.
     pub transfer_bytes_max: usize,
+    /// How many GETPAGES to one source may be unanswered. Default 2, each for `transfer_bytes_max`: while one answer is checked the
+    /// next is on its way.
+    pub pages_window: usize,
+    /// From how many replicas pages are fetched at once. Default 2.
+    pub pages_sources_max: usize,
+    /// How long a GETPAGES may stay unanswered before the source is given up for another. Default 1 s: more than the largest answer
+    /// takes over 10 Mbit/s.
+    pub pages_retry: Duration,
+    /// The most bytes of pages asked for in a second. Default 0, no limit: they have a connection of their own, and are asked for
+    /// no faster than they come.
+    pub pages_bytes_per_second_max: usize,
+    /// How long a checkpoint is kept for a replica that has asked for a page of it. Default 10 s, several `pages_retry`: one that
+    /// pauses for longer begins with a newer checkpoint, and keeps what it has.
+    pub checkpoint_pin: Duration,
     /// The most bytes of log kept; beyond it the answer is BUSY until a checkpoint lets the log be cut. Default 1 GiB.
     pub log_bytes_max: usize,
+    /// How long the commit-number may grow without a record of the journal that tells it, before it gets one of its own. Default
+    /// 1 s: usually it goes along with entries, and what it saves in a recovery is no more than what was committed since.
+    pub commit_mark_interval: Duration,
+    /// The most messages and replies kept while a promise is not durable; beyond it they are lost, and said again later. Default
+    /// 4,096: what a disk that is stuck for a second lets gather.
+    pub held_messages_max: usize,
     /// The most operations executed before other inputs get a turn. Default 1,024: a few milliseconds.
     pub execute_ops_max: u64,
     /// The most bytes of results made before they are sent. Default 16 MiB: a thousand large ones at once would take gigabytes.
@@ -180,7 +233,14 @@ impl Default for Options {
             do_view_change_bytes_max: 64 << 10,
             start_view_bytes_max: 256 << 10,
             transfer_bytes_max: 1 << 20,
+            pages_window: 2,
+            pages_sources_max: 2,
+            pages_retry: Duration::from_secs(1),
+            pages_bytes_per_second_max: 0,
+            checkpoint_pin: Duration::from_secs(10),
             log_bytes_max: 1 << 30,
+            commit_mark_interval: Duration::from_secs(1),
+            held_messages_max: 4_096,
             execute_ops_max: 1_024,
             execute_bytes_max: 16 << 20,
         }

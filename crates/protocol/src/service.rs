@@ -119,6 +119,17 @@ pub trait Service {
         contributions.values.concat().into()
     }
 
+    /// 5.1: "makes an upcall to the application, requesting it to take a checkpoint". The state is kept as it is when this returns,
+    /// and costs nothing to keep.
+    ///
+    /// A service whose state is all in `state` has nothing to do. One that keeps its data in its own form writes to `state` what has
+    /// changed since the last call, in pages of its choice, and reads it back when it is [`restored`](Self::restored). Called after
+    /// operation `op` at every replica: what is written must follow from the operations alone. See
+    /// [`SelfPaging`](crate::self_paging::SelfPaging).
+    fn take_checkpoint(&mut self, state: &mut State, op: OpNumber) {
+        let _ = (state, op);
+    }
+
     /// Rebuilds what the service derives from the state, after the state was replaced as a whole.
     fn restored(&mut self, state: &State) {
         let _ = state;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Input, InstanceId, Member, NodeId, Now, Options,
-    Output, Replica, Role, Service, Setup, StatusName, Time,
+    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Event, Identity, Input, InstanceId, Member,
+    NodeId, Now, Options, Output, Replica, Role, Service, Setup, StatusName, Time,
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};
@@ -115,6 +115,8 @@ impl<S: Service + Clone> Cluster<S> {
             cluster_options: self.cluster_options,
             options: self.options[place],
             identity: node.durable.clone(),
+            durability: Durability::Replicated,
+            surviving: None,
             seed,
         };
         node.replica = Some(Replica::new(setup, Observed::new(self.service.clone(), node.calls.clone()), now));
@@ -142,7 +144,10 @@ impl<S: Service + Clone> Cluster<S> {
             }
             Output::Reply(message) => self.checkers.answered(message)?,
             Output::SaveIdentity(identity) => node.saving.push_back(identity.clone()),
-            Output::Event(_) => {}
+            Output::Event(Event::CheckpointTaken { id } | Event::CheckpointInstalled { id, .. }) => {
+                self.checkers.has_checkpoint(node.id, *id)?;
+            }
+            Output::TakeCheckpoint(_) | Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
         }
         Ok(Some(output))
     }

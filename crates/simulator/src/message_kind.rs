@@ -48,6 +48,9 @@ kinds! {
     Predict = "PREDICT",
     PredictOk = "PREDICTOK",
     StartViewPending = "SVPENDING",
+    GetPages = "GETPAGES",
+    Pages = "PAGES",
+    NewRoot = "NEWROOT",
 }
 
 /// Messages that matter most when they are late, lost, or the last that their sender sent: promises, acknowledgements, and what
@@ -94,6 +97,9 @@ impl Kind {
             Body::Predict(_) => Self::Predict,
             Body::PredictOk(_) => Self::PredictOk,
             Body::StartViewPending(_) => Self::StartViewPending,
+            Body::GetPages(_) => Self::GetPages,
+            Body::Pages(_) => Self::Pages,
+            Body::NewRoot(_) => Self::NewRoot,
         }
     }
 

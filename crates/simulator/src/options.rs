@@ -70,6 +70,8 @@ pub struct Scenario {
     pub turn_time: Duration,
     /// The longest an identity takes to become durable.
     pub save_time: Duration,
+    /// The longest it takes to compute the root of a checkpoint.
+    pub hash_time: Duration,
     /// Within which time the members of the new group start.
     pub start_time: Duration,
     /// How far a replica's clock runs too fast or too slow at most, in parts per million.
@@ -170,6 +172,7 @@ impl Scenario {
                 Duration::ZERO
             },
             save_time: Duration::from_micros(random.magnitude(1, 100_000)),
+            hash_time: Duration::from_micros(random.magnitude(1, 100_000)),
             start_time: if random.strikes(16_384) {
                 Duration::from_millis(random.magnitude(1, 3_000))
             } else {
@@ -229,6 +232,7 @@ impl Scenario {
             safety_time: Duration::MAX,
             turn_time: Duration::ZERO,
             save_time: Duration::from_millis(1),
+            hash_time: Duration::from_millis(1),
             start_time: Duration::ZERO,
             clock_drift_ppm: 0,
             network,
@@ -365,6 +369,10 @@ fn draw_cluster_options(random: &mut Random, clients: u64, slots: u64) -> Cluste
     let sessions = if random.strikes(16_384) { few } else { 4 * clients + 64 };
     let slots_max = if random.strikes(8_192) { random.between(1, slots) } else { slots };
     ClusterOptions {
+        // So often that logs are cut, and what was cut is missed, in every seed.
+        checkpoint_ops: *random.pick(&[4, 8, 8, 16, 32]),
+        checkpoint_bytes: if random.strikes(8_192) { 2_048 } else { 1 << 20 },
+        page_bytes: 512,
         sessions_max: u32::try_from(sessions).expect("few sessions"),
         slots_max: u32::try_from(slots_max).expect("few slots"),
         ..ClusterOptions::default()

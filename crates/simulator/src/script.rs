@@ -349,7 +349,11 @@ impl Script {
                         self.judge(result);
                     }
                 }
-                Some(Output::Event(_)) => {}
+                Some(Output::TakeCheckpoint(checkpoint)) => {
+                    let result = self.cluster.handle(place, self.now(place), checkpoint.taken());
+                    self.judge(result);
+                }
+                Some(Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. }) => {}
             }
         }
     }

@@ -42,6 +42,8 @@ pub(crate) enum Event {
     Turn { place: usize, boot: u32 },
     /// A replica's deadline may have come.
     Timer { place: usize, boot: u32 },
+    /// The roots of a checkpoint are known.
+    Hashed { place: usize, boot: u32, taken: Input },
     /// An identity has become durable.
     Saved { place: usize, boot: u32 },
     /// A client's deadline may have come.
@@ -196,6 +198,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 Ok(())
             }
             Event::Timer { place, boot } => self.on_timer(place, boot),
+            Event::Hashed { place, boot, taken } => self.on_hashed(place, boot, taken),
             Event::Saved { place, boot } => self.on_saved(place, boot),
             Event::ClientTimer { client, generation } => self.on_client_timer(client, generation),
             Event::Submit { client } => self.on_submit(client),
@@ -324,7 +327,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.save_time);
                 self.schedule.at(self.now.after(delay), Event::Saved { place, boot: self.cluster.boots(place) });
             }
+            Output::TakeCheckpoint(checkpoint) => {
+                let delay = self.dice.replicas.duration(Duration::ZERO, self.scenario.hash_time);
+                let (boot, taken) = (self.cluster.boots(place), checkpoint.taken());
+                self.schedule.at(self.now.after(delay), Event::Hashed { place, boot, taken });
+            }
             Output::Event(event) => return self.on_replica_event(place, &event),
+            Output::Journal { .. } | Output::ShutDown { .. } => {}
         }
         Ok(())
     }
@@ -340,6 +349,27 @@ impl<'a, W: Workload> Simulation<'a, W> {
             }
             ReplicaEvent::ServicePanicked { op, message } => {
                 hold!("I-NOPANIC", false, "the service of r{place} panicked at {op:?}: {message}");
+            }
+            ReplicaEvent::CheckpointTaken { id } => {
+                self.trace.line(self.now, || format!("r{place} has checkpoint {id}"));
+            }
+            ReplicaEvent::TransferStarted { checkpoint } => {
+                self.trace.line(self.now, || format!("r{place} fetches checkpoint {checkpoint}"));
+            }
+            ReplicaEvent::CheckpointInstalled { id, .. } => {
+                self.trace.line(self.now, || format!("r{place} has installed checkpoint {id}"));
+            }
+            ReplicaEvent::Diverged { quorum, own } => {
+                hold!("I-CKPT", false, "r{place} has {own:?} where a quorum has checkpoint {quorum}");
+            }
+            ReplicaEvent::RootsDiffer { op } => {
+                hold!("I-CKPT", false, "no quorum agrees on the checkpoint at {op}");
+            }
+            ReplicaEvent::JournalBroken { op } => {
+                self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
+            }
+            ReplicaEvent::DiskDistrusted { op } => {
+                self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
             }
             ReplicaEvent::ForeignPeer { reason, from } => {
                 self.trace.line(self.now, || format!("r{place} hears a foreign {from}: {reason:?}"));
@@ -376,6 +406,14 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
         self.set_timer(place);
         Ok(())
+    }
+
+    fn on_hashed(&mut self, place: usize, boot: u32, taken: Input) -> Checked {
+        if boot != self.cluster.boots(place) || !self.cluster.is_up(place) {
+            return Ok(());
+        }
+        self.count(12, place as u64);
+        self.deliver(place, taken)
     }
 
     fn on_saved(&mut self, place: usize, boot: u32) -> Checked {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
+use viewstamped_protocol::message::{Body, ClientReply, ClientRequest, StateContent};
 use viewstamped_protocol::{FromClient, Message, Time, ToClient};
 
 use crate::message_kind::Kind;
@@ -77,9 +77,12 @@ pub(crate) fn digest(message: &Message) -> u64 {
         Body::StartView(m) => low(m.head.0) ^ m.commit.0.rotate_left(32) ^ m.suffix.len() as u64,
         Body::StartViewPending(m) => m.op.0 ^ m.of.0.rotate_left(32),
         Body::GetState(m) => m.from.0 ^ m.head_op.0.rotate_left(24) ^ m.target.0.rotate_left(48),
-        Body::NewState(m) => m.op.0 ^ m.commit.0.rotate_left(32),
+        Body::NewState(m) => m.op.0 ^ m.commit.0.rotate_left(32) ^ digest_of_content(&m.content),
         Body::GetLog(m) => m.first.0 ^ m.last.0.rotate_left(24) ^ m.log_view.0.rotate_left(48),
-        Body::LogChunk(m) => m.after.0 ^ (m.entries.len() as u64) << 32,
+        Body::LogChunk(m) => digest_of_content(&m.content),
+        Body::GetPages(m) => m.checkpoint.op.0 ^ m.number.rotate_left(24) ^ (m.parts.len() as u64) << 48,
+        Body::Pages(m) => m.checkpoint.op.0 ^ m.number.rotate_left(24) ^ (m.pages.len() as u64) << 48,
+        Body::NewRoot(m) => m.checkpoint.op.0 ^ m.number.rotate_left(24),
         Body::Recovery(m) => low(m.nonce.0),
         Body::RecoveryResponse(m) => low(m.nonce.0) ^ m.primary.map_or(0, |primary| primary.op.0.rotate_left(32)),
         Body::GetIncarnation(m) => low(m.nonce.0),
@@ -94,6 +97,13 @@ pub(crate) fn digest(message: &Message) -> u64 {
     };
     let kind = Kind::of(&message.body).place() as u64;
     content ^ header.view.0.rotate_left(40) ^ header.incarnation.0.rotate_left(56) ^ kind.rotate_left(8)
+}
+
+fn digest_of_content(content: &StateContent) -> u64 {
+    match content {
+        StateContent::Entries { after, entries, .. } => after.0.rotate_left(16) ^ (entries.len() as u64) << 40,
+        StateContent::NeedCheckpoint(id) => id.op.0.rotate_left(48),
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]

@@ -145,14 +145,17 @@ impl NamedPage {
         &self.options
     }
 
-    /// Takes the encoding of the page apart, when it is the one that is named.
+    /// Whether `encoding` is that of the page: whether it has the hash.
+    #[must_use]
+    pub fn is_of(&self, encoding: &[u8]) -> bool {
+        *blake3::hash(encoding).as_bytes() == self.named.hash
+    }
+
+    /// Takes the encoding of the page apart, of which [`NamedPage::is_of`] was asked before: many threads may do that while one goes on.
     ///
     /// # Errors
-    /// When its hash is another one; when it has the hash and yet is no page of a state.
+    /// When it is no page of a state, though it may have the hash.
     pub fn read<'a>(&'a self, encoding: &'a [u8]) -> Result<ReadPage<'a>, BadPart> {
-        if *blake3::hash(encoding).as_bytes() != self.named.hash {
-            return Err(BadPart::WrongHash);
-        }
         Ok(match decoding::page(encoding, &self.site(), &self.options)? {
             PagePart::Leaf(part) => ReadPage::Leaf(ReadLeaf { part, named: self }),
             PagePart::Interior(part) => ReadPage::Interior(ReadInterior { part, named: self.clone() }),

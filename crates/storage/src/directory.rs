@@ -178,7 +178,9 @@ impl Directory {
         file.read_to_end(&mut bytes).map_err(failed("read", &path))?;
         match IdentityFile::decode(&bytes) {
             Ok(identity) => Ok(Found::Identity(Box::new(identity))),
-            Err(FileError::Newer { found }) => Err(DirectoryError::Newer { path: self.path.clone(), version: found }),
+            Err(FileError::Newer { found, .. }) => {
+                Err(DirectoryError::Newer { path: self.path.clone(), version: found })
+            }
             Err(reason) => Err(DirectoryError::Damaged { path: self.path.clone(), reason }),
         }
     }

@@ -4,23 +4,14 @@ pub use viewstamped_protocol::codec::ADDRESS_BYTES_MAX;
 use viewstamped_protocol::configuration::MEMBERS_MAX;
 use viewstamped_protocol::message::Founder;
 use viewstamped_protocol::{
-    ClusterId, ClusterOptions, Configuration, EpochNumber, Identity, Incarnation, InstanceId, Member, NodeId, Role,
+    ClusterId, ClusterOptions, Configuration, Durability, EpochNumber, Identity, Incarnation, InstanceId, Member,
+    NodeId, Role,
 };
 
-use crate::durability::Durability;
+pub use crate::frame::FileError;
+use crate::frame::{Fields, Frame};
 
-/// How every identity file begins.
-const MAGIC: [u8; 8] = *b"VRIDENT\n";
-
-/// The version written, and the newest one read.
-const VERSION: u32 = 1;
-
-/// Magic, version and length.
-const HEADER_BYTES: usize = 16;
-
-/// The checksum at the end.
-const CHECKSUM_BYTES: usize = 4;
-
+const FRAME: Frame = Frame { magic: *b"VRIDENT\n", version: 1 };
 /// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
 pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
 
@@ -41,37 +32,6 @@ pub struct IdentityFile {
     pub identity: Identity,
 }
 
-/// Why bytes are no identity file, or an identity does not fit into one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FileError {
-    /// It is something else.
-    #[error("it does not begin like an identity file")]
-    NotAnIdentity,
-    /// It is shorter or longer than it says.
-    #[error("it has {found} bytes instead of {expected}")]
-    Length {
-        /// The bytes there should be.
-        expected: usize,
-        /// The bytes there are.
-        found: usize,
-    },
-    /// The checksum does not match.
-    #[error("its checksum does not match its content")]
-    Checksum,
-    /// A later release wrote it.
-    #[error("it has version {found}, and this release reads up to {VERSION}")]
-    Newer {
-        /// Its version.
-        found: u32,
-    },
-    /// A field has an impossible value.
-    #[error("its {0} makes no sense")]
-    Field(&'static str),
-    /// The member list or the founders do not fit.
-    #[error("its {0} is too long")]
-    TooLong(&'static str),
-}
-
 impl IdentityFile {
     /// The file's bytes.
     ///
@@ -84,14 +44,13 @@ impl IdentityFile {
         if !configuration.contains(*node) {
             return Err(FileError::Field("node, which is no member of its configuration,"));
         }
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        let mut bytes = FRAME.begin();
         bytes.extend_from_slice(&cluster.0.to_le_bytes());
         bytes.extend_from_slice(&node.0.to_le_bytes());
         bytes.push(match durability {
             Durability::Replicated => 0,
+            Durability::Background => 1,
+            Durability::Synchronous => 2,
         });
         for option in cluster_options.to_array() {
             bytes.extend_from_slice(&option.to_le_bytes());
@@ -101,10 +60,7 @@ impl IdentityFile {
         bytes.extend_from_slice(&epoch.0.to_le_bytes());
         encode_founders(founders, &mut bytes)?;
         encode_configuration(configuration, &mut bytes)?;
-        let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("a few KiB");
-        bytes[12..16].copy_from_slice(&length.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let bytes = FRAME.seal(bytes);
         assert!(bytes.len() <= IDENTITY_BYTES_MAX, "every part is bounded");
         Ok(bytes)
     }
@@ -114,11 +70,13 @@ impl IdentityFile {
     /// # Errors
     /// When they are not exactly what `encode` writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, FileError> {
-        let mut fields = Fields { rest: checked_content(bytes)? };
+        let mut fields = FRAME.open(bytes)?;
         let cluster = ClusterId(fields.u128("cluster id")?);
         let node = NodeId(fields.u64("replica id")?);
         let durability = match fields.u8("durability")? {
             0 => Durability::Replicated,
+            1 => Durability::Background,
+            2 => Durability::Synchronous,
             _ => return Err(FileError::Field("durability")),
         };
         let mut cluster_options = [0; ClusterOptions::COUNT];
@@ -133,36 +91,11 @@ impl IdentityFile {
             founders: decode_founders(&mut fields)?,
         };
         let configuration = decode_configuration(&mut fields)?;
-        if !fields.rest.is_empty() {
-            return Err(FileError::Field("length"));
-        }
+        fields.end()?;
         if !configuration.contains(node) {
             return Err(FileError::Field("replica id, which is no member of its configuration,"));
         }
         Ok(Self { cluster, node, configuration, cluster_options, durability, identity })
-    }
-}
-
-/// The content between header and checksum. The frame is the same in all versions, so that a file of a later release is told
-/// from a damaged one.
-fn checked_content(bytes: &[u8]) -> Result<&[u8], FileError> {
-    if !bytes.starts_with(&MAGIC) {
-        return Err(FileError::NotAnIdentity);
-    }
-    let length = Fields { rest: bytes.get(12..).unwrap_or_default() }.u32("length")?;
-    let expected = (length as usize).saturating_add(HEADER_BYTES + CHECKSUM_BYTES);
-    if bytes.len() != expected {
-        return Err(FileError::Length { expected, found: bytes.len() });
-    }
-    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-    if crc32c::crc32c(content).to_le_bytes() != checksum {
-        return Err(FileError::Checksum);
-    }
-    let version = Fields { rest: &content[8..] }.u32("version")?;
-    match version {
-        VERSION => Ok(&content[HEADER_BYTES..]),
-        0 => Err(FileError::Field("version")),
-        found => Err(FileError::Newer { found }),
     }
 }
 
@@ -224,46 +157,10 @@ fn decode_configuration(fields: &mut Fields<'_>) -> Result<Configuration, FileEr
     Configuration::new(epoch, members).map_err(|_| FileError::Field("list of members"))
 }
 
-/// Takes fields off the front of a byte string; the name is for the error.
-struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    fn bytes(&mut self, count: usize, name: &'static str) -> Result<&'a [u8], FileError> {
-        let (field, rest) = self.rest.split_at_checked(count).ok_or(FileError::Field(name))?;
-        self.rest = rest;
-        Ok(field)
-    }
-
-    fn array<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], FileError> {
-        Ok(self.bytes(N, name)?.try_into().expect("N bytes"))
-    }
-
-    fn u8(&mut self, name: &'static str) -> Result<u8, FileError> {
-        Ok(u8::from_le_bytes(self.array(name)?))
-    }
-
-    fn u16(&mut self, name: &'static str) -> Result<u16, FileError> {
-        Ok(u16::from_le_bytes(self.array(name)?))
-    }
-
-    fn u32(&mut self, name: &'static str) -> Result<u32, FileError> {
-        Ok(u32::from_le_bytes(self.array(name)?))
-    }
-
-    fn u64(&mut self, name: &'static str) -> Result<u64, FileError> {
-        Ok(u64::from_le_bytes(self.array(name)?))
-    }
-
-    fn u128(&mut self, name: &'static str) -> Result<u128, FileError> {
-        Ok(u128::from_le_bytes(self.array(name)?))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::frame::{CHECKSUM_BYTES, HEADER_BYTES};
 
     /// An identity with every part in use.
     pub(crate) fn example() -> IdentityFile {
@@ -273,7 +170,7 @@ pub(crate) mod tests {
             cluster: ClusterId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
             node: NodeId(2),
             configuration: Configuration::new(EpochNumber(4), (0..3).map(member).collect()).unwrap(),
-            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18]),
+            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]),
             durability: Durability::Replicated,
             identity: Identity {
                 instance: InstanceId(0xfeed),
@@ -294,17 +191,18 @@ pub(crate) mod tests {
     #[test]
     fn the_bytes_are_those_of_the_documented_format() {
         let bytes = example().encode().unwrap();
-        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\xf3\0\0\0");
+        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\x03\x01\0\0");
         assert_eq!(bytes[16..32], example().cluster.0.to_le_bytes());
         assert_eq!(bytes[32..41], [2, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[41..57], [11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0]);
         assert_eq!(bytes[57..73], [15, 0, 0, 0, 16, 0, 0, 0, 17, 0, 0, 0, 18, 0, 0, 0]);
-        assert_eq!(bytes[73..75], [0xed, 0xfe]);
-        assert_eq!((bytes[89], bytes[97], bytes[105]), (7, 3, 3), "incarnation, epoch, founders");
-        assert_eq!((bytes[178], bytes[186]), (4, 3), "epoch of the configuration, members");
-        assert_eq!(bytes[195..198], [0, 13, 0], "role, length of the address");
-        assert_eq!(bytes[198..211], *b"10.0.0.0:2380");
-        assert_eq!(bytes.len(), 16 + 0xf3 + 4);
+        assert_eq!(bytes[73..89], [19, 0, 0, 0, 20, 0, 0, 0, 21, 0, 0, 0, 22, 0, 0, 0]);
+        assert_eq!(bytes[89..91], [0xed, 0xfe]);
+        assert_eq!((bytes[105], bytes[113], bytes[121]), (7, 3, 3), "incarnation, epoch, founders");
+        assert_eq!((bytes[194], bytes[202]), (4, 3), "epoch of the configuration, members");
+        assert_eq!(bytes[211..214], [0, 13, 0], "role, length of the address");
+        assert_eq!(bytes[214..227], *b"10.0.0.0:2380");
+        assert_eq!(bytes.len(), 16 + 0x103 + 4);
         assert_eq!(crc32c::crc32c(&bytes[..bytes.len() - 4]).to_le_bytes(), bytes[bytes.len() - 4..]);
     }
 
@@ -315,7 +213,7 @@ pub(crate) mod tests {
             assert!(IdentityFile::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 263, found: 264 }));
+        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 279, found: 280 }));
     }
 
     #[test]
@@ -340,8 +238,8 @@ pub(crate) mod tests {
         let mut bytes = example().encode().unwrap();
         bytes[8] = 2;
         assert_eq!(IdentityFile::decode(&bytes), Err(FileError::Checksum));
-        assert_eq!(IdentityFile::decode(&sealed(bytes)), Err(FileError::Newer { found: 2 }));
-        assert_eq!(IdentityFile::decode(b"#!/bin/sh\necho hello, world\n"), Err(FileError::NotAnIdentity));
+        assert_eq!(IdentityFile::decode(&sealed(bytes)), Err(FileError::Newer { found: 2, newest: 1 }));
+        assert_eq!(IdentityFile::decode(b"#!/bin/sh\necho hello, world\n"), Err(FileError::Foreign));
     }
 
     /// A checksum does not make nonsense sensible: every byte set to every value either decodes or is refused, without a panic.
@@ -355,7 +253,7 @@ pub(crate) mod tests {
                 let _ = IdentityFile::decode(&sealed(other));
             }
         }
-        let nonsense = [(40, 1, "durability"), (105, 32, "number of founders"), (186, 0, "list of members")];
+        let nonsense = [(40, 3, "durability"), (121, 32, "number of founders"), (202, 0, "list of members")];
         for (place, value, name) in nonsense {
             let mut other = bytes.clone();
             other[place] = value;

@@ -7,12 +7,13 @@
 pub mod backup;
 pub mod boot;
 pub mod directory;
-pub mod durability;
+mod frame;
 pub mod identity_file;
 pub mod io;
+pub mod journal;
 pub mod pages;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
 pub use directory::{Directory, DirectoryError, Found, format};
-pub use durability::{Durability, DurabilityError};
 pub use identity_file::{FileError, IdentityFile};
+pub use viewstamped_protocol::{Durability, DurabilityError};

@@ -19,6 +19,7 @@ mod superblock;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
+mod visit;
 
 use std::io;
 

@@ -32,13 +32,22 @@ pub(crate) struct Format {
     #[arg(long, value_name = "MEMBERS")]
     members: Members,
     /// What a commit waits for: replicated (the memory of a quorum)
-    #[arg(long, value_name = "MODE", default_value_t)]
+    #[arg(long, value_name = "MODE", default_value_t = Durability::Replicated, value_parser = served_durability)]
     durability: Durability,
     #[command(flatten)]
     shared: SharedOptions,
     /// The directory; made if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+}
+
+/// The modes that need the journal are not served yet: nobody shall believe that their promises hold.
+fn served_durability(name: &str) -> Result<Durability, String> {
+    match name.parse() {
+        Ok(Durability::Replicated) => Ok(Durability::Replicated),
+        Ok(other) => Err(format!("durability `{other}` is not served yet; use `replicated`")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Format {

@@ -47,6 +47,10 @@ const CLUSTER: ClusterOptions = ClusterOptions {
     large_replies_bytes_max: 8 << 20,
     operation_bytes_max: 256 << 10,
     result_bytes_max: 1 << 20,
+    checkpoint_ops: 65_536,
+    checkpoint_bytes: 64 << 20,
+    page_bytes: 4_096,
+    lease_max_ms: 0,
 };
 
 /// What the state of the service may take in these tests: some megabytes of small keys.

@@ -42,6 +42,12 @@ impl<'a> Run<&'a [Entry]> {
         Self { after, previous, head, entries }
     }
 
+    /// The run of these entries, of which there is at least one.
+    pub(super) fn of(entries: &'a [Entry]) -> Self {
+        let first = entries.first().expect("a run of entries");
+        Self::after(first.op().previous(), first.previous, entries)
+    }
+
     /// The run of these entries, the last of which is at `end`, the chain hash there being `head`.
     pub(super) fn ending_at(end: OpNumber, head: ChainHash, previous: ChainHash, entries: &'a [Entry]) -> Self {
         Self { after: OpNumber(end.distance_from(OpNumber(entries.len() as u64))), previous, head, entries }

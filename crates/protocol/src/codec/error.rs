@@ -51,6 +51,14 @@ pub enum DecodeError {
         /// The checksum of its bytes.
         expected: u32,
     },
+    /// Bytes name no place in a state.
+    #[error("{frame} frame names no place in a state for its {field}")]
+    NoPlace {
+        /// The kind of frame.
+        frame: &'static str,
+        /// The field that was being read.
+        field: &'static str,
+    },
     /// The body ends before its fields do.
     #[error("{frame} frame ends {missing} bytes before the end of its {field}")]
     Truncated {
@@ -135,8 +143,8 @@ pub enum DecodeError {
         /// The hash named.
         expected: ChainHash,
     },
-    /// A crash vector does not name its nodes in order, each once.
-    #[error("{frame} frame has a crash vector that names node {found} after node {after}")]
+    /// A crash vector, or another list by node, does not name its nodes in order, each once.
+    #[error("{frame} frame has a list of nodes that names {found} after {after}")]
     Disorder {
         /// The kind of frame.
         frame: &'static str,

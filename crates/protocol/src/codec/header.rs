@@ -90,6 +90,9 @@ kinds! {
     StartViewPending = 0x0317 "SVPENDING",
     Predict = 0x0318 "PREDICT",
     PredictOk = 0x0319 "PREDICTOK",
+    GetPages = 0x031a "GETPAGES",
+    Pages = 0x031b "PAGES",
+    NewRoot = 0x031c "NEWROOT",
 }
 
 /// The part of the header that is checked before the frame is there.

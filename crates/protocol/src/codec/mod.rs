@@ -24,22 +24,29 @@
 //! # Ok::<(), viewstamped_protocol::codec::DecodeError>(())
 //! ```
 
+mod checkpoint;
 mod client;
+mod configuration;
 mod connection;
 mod entries;
 mod error;
 mod header;
+mod journal;
+mod pages;
 mod reader;
 mod replica;
 
 use bytes::{Bytes, BytesMut};
 
+pub use checkpoint::{decode_checkpoint_header, encode_checkpoint_header};
 pub use client::{REASON_BYTES_MAX, RESUMED_SLOTS_MAX, encode_from_client, encode_to_client};
+pub use configuration::ADDRESS_BYTES_MAX;
 pub use connection::{Hello, Purpose};
 pub use error::DecodeError;
 pub use header::{HEADER_BYTES, MAGIC, VERSION};
+pub use journal::{decode_record, encode_record};
 pub use reader::{KEPT_FRAME_BYTES, NUMBER_MAX};
-pub use replica::{ADDRESS_BYTES_MAX, encode_message};
+pub use replica::encode_message;
 
 use crate::message::{FromClient, Message, ToClient};
 use header::{Envelope, Kind, Prologue};

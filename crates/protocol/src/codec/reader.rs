@@ -34,6 +34,11 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// The bytes that are left.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Passes over bytes that are known to be there.
     pub(super) fn skip(&mut self, count: usize) {
         self.rest = &self.rest[count..];
@@ -137,6 +142,11 @@ impl<'a> Reader<'a> {
         let bytes = self.take(field, length as usize)?;
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::NotText { frame: self.name, field })?;
         Ok(text.to_owned())
+    }
+
+    /// Of a place in a state that is none.
+    pub(super) fn no_place(&self, field: &'static str) -> DecodeError {
+        DecodeError::NoPlace { frame: self.name, field }
     }
 
     pub(super) fn choice(&self, field: &'static str, found: u8) -> DecodeError {

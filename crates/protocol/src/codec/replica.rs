@@ -3,38 +3,38 @@
 use bytes::{BufMut, BytesMut};
 
 use super::DecodeError;
+use super::configuration::{configuration, options, put_configuration, put_options};
 use super::entries::Run;
 use super::header::{Envelope, Kind, write_frame};
+use super::pages;
 use super::reader::Reader;
-use crate::configuration::{Configuration, MEMBERS_MAX, Member, Role};
+use crate::checkpoint::{CheckpointId, CheckpointRoot};
+use crate::configuration::MEMBERS_MAX;
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
 use crate::message::{
     AlsoRecovering, Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder,
-    GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewState, Predict, PredictOk, Prepare,
-    PrepareOk, PrimaryState, Recovery, RecoveryResponse, RequestId, StaleIncarnation, StartView, StartViewChange,
-    StartViewPending, StateContent, Vote,
+    GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewRoot, NewState, Predict, PredictOk,
+    Prepare, PrepareOk, PrimaryState, QuorumCheckpoint, Recovery, RecoveryResponse, RequestId, StaleIncarnation,
+    StartView, StartViewChange, StartViewPending, StateContent, Vote,
 };
 use crate::numbers::{
-    ChainHash, ClientId, EpochNumber, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber, SessionNumber,
-    Time, ViewNumber,
+    ChainHash, ClientId, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber, SessionNumber, Time,
+    ViewNumber,
 };
-use crate::options::ClusterOptions;
-
-/// The longest address of a member, in bytes. 512: twice the longest host name there is.
-pub const ADDRESS_BYTES_MAX: usize = 512;
 
 /// Room for the fields of every message but runs of entries.
 const FIELDS_ROOM: usize = 256;
-
-const ACTIVE: u8 = 1;
 
 const ENTRIES: u8 = 1;
 const NEED_CHECKPOINT: u8 = 2;
 
 /// Appends the frame of a message between replicas.
 pub fn encode_message(message: &Message, out: &mut BytesMut) {
-    let room = FIELDS_ROOM + run(&message.body).map_or(0, |run| run.room()) + payload(&message.body).len();
+    let room = FIELDS_ROOM
+        + run(&message.body).map_or(0, |run| run.room())
+        + payload(&message.body).len()
+        + pages::room(&message.body);
     write_frame(out, kind(&message.body), Envelope::of(&message.header), room, |out| encode_body(&message.body, out));
 }
 
@@ -65,6 +65,9 @@ fn kind(body: &Body) -> Kind {
         Body::ViewHint => Kind::ViewHint,
         Body::Predict(_) => Kind::Predict,
         Body::PredictOk(_) => Kind::PredictOk,
+        Body::GetPages(_) => Kind::GetPages,
+        Body::Pages(_) => Kind::Pages,
+        Body::NewRoot(_) => Kind::NewRoot,
     }
 }
 
@@ -86,27 +89,39 @@ fn run(body: &Body) -> Option<Run<&[Entry]>> {
         }
         Body::DoViewChange(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
         Body::StartView(m) => Some(Run::ending_at(m.op, m.head, m.previous, &m.suffix)),
-        Body::LogChunk(LogChunk { after, previous, entries, .. }) => Some(Run::after(*after, *previous, entries)),
-        Body::NewState(m) => match &m.content {
-            StateContent::Entries { after, previous, entries } => Some(Run::after(*after, *previous, entries)),
-            StateContent::NeedCheckpoint { .. } => None,
-        },
+        Body::LogChunk(m) => run_of(&m.content),
+        Body::NewState(m) => run_of(&m.content),
         _ => None,
+    }
+}
+
+fn run_of(content: &StateContent) -> Option<Run<&[Entry]>> {
+    match content {
+        StateContent::Entries { after, previous, entries } => Some(Run::after(*after, *previous, entries)),
+        StateContent::NeedCheckpoint(_) => None,
     }
 }
 
 /// Writes the fields in the order of docs/wire-format.md; a run of entries or a payload always comes last.
 fn encode_body(body: &Body, out: &mut BytesMut) {
     match body {
-        Body::Prepare(m) => out.put_u64_le(m.commit.0),
+        Body::Prepare(m) => {
+            out.put_u64_le(m.commit.0);
+            put_quorum_checkpoint(out, &m.checkpoint);
+        }
         Body::PrepareOk(m) => {
             out.put_u64_le(m.op.0);
             out.put_u128_le(m.head.0);
+            put_checkpoint_id(out, &m.checkpoint);
         }
-        Body::Commit(m) => put_u64s(out, [m.commit.0, m.op.0, m.sequence, m.sent_at.0]),
+        Body::Commit(m) => {
+            put_u64s(out, [m.commit.0, m.op.0, m.sequence, m.sent_at.0]);
+            put_quorum_checkpoint(out, &m.checkpoint);
+        }
         Body::CommitAck(m) => {
             put_u64s(out, [m.sequence, m.sent_at.0, m.op.0, m.executed.0]);
             out.put_u128_le(m.head.0);
+            put_checkpoint_id(out, &m.checkpoint);
         }
         Body::StartViewChange(m) => {
             out.put_u64_le(m.candidate.0);
@@ -119,22 +134,28 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             put_crash_vector(out, &m.crash_vector);
         }
         Body::StartView(m) => put_u64s(out, [m.op.0, m.commit.0, m.base.0]),
-        Body::StartViewPending(m) => put_u64s(out, [m.op.0, m.of.0]),
+        Body::StartViewPending(m) => put_u64s(out, [m.op.0, m.of.0, m.parts]),
         Body::GetState(m) => {
             put_u64s(out, [m.target.0, m.from.0, m.head_op.0]);
             out.put_u128_le(m.head.0);
             out.put_u32_le(m.bytes_max);
         }
-        Body::NewState(m) => encode_new_state(m, out),
+        Body::NewState(m) => {
+            put_u64s(out, [m.op.0, m.commit.0]);
+            put_content(out, &m.content);
+        }
         Body::GetLog(m) => {
             put_u64s(out, [m.log_view.0, m.first.0, m.last.0]);
             out.put_u32_le(m.bytes_max);
         }
-        Body::LogChunk(m) => out.put_u64_le(m.log_view.0),
+        Body::LogChunk(m) => {
+            out.put_u64_le(m.log_view.0);
+            put_content(out, &m.content);
+        }
         Body::Recovery(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u32_le(m.attempt);
-            out.put_u64_le(m.checkpoint.0);
+            put_u64s(out, [m.op.0, m.view.0]);
         }
         Body::RecoveryResponse(m) => encode_recovery_response(m, out),
         Body::GetIncarnation(m) => {
@@ -160,10 +181,19 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
             put_founders(out, &m.heard);
         }
         Body::Founded(m) => put_founders(out, &m.founders),
-        Body::ConfigurationInfo(m) => encode_configuration_info(m, out),
+        Body::ConfigurationInfo(m) => {
+            put_options(out, &m.options);
+            put_configuration(out, &m.configuration);
+        }
         Body::GetConfiguration | Body::ViewHint => {}
         Body::Predict(m) => put_request_id(out, &m.request),
         Body::PredictOk(m) => put_request_id(out, &m.request),
+        Body::GetPages(m) => pages::put_get_pages(out, m),
+        Body::Pages(m) => pages::put_pages(out, m),
+        Body::NewRoot(m) => {
+            out.put_u64_le(m.number);
+            put_checkpoint_id(out, &m.checkpoint);
+        }
     }
     out.put_slice(payload(body));
     if let Some(run) = run(body) {
@@ -171,14 +201,13 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
     }
 }
 
-fn encode_new_state(m: &NewState, out: &mut BytesMut) {
-    put_u64s(out, [m.op.0, m.commit.0]);
-    match &m.content {
+/// The entries themselves come last in the frame.
+fn put_content(out: &mut BytesMut, content: &StateContent) {
+    match content {
         StateContent::Entries { .. } => out.put_u8(ENTRIES),
-        StateContent::NeedCheckpoint { op, root } => {
+        StateContent::NeedCheckpoint(id) => {
             out.put_u8(NEED_CHECKPOINT);
-            out.put_u64_le(op.0);
-            out.put_slice(root);
+            put_checkpoint_id(out, id);
         }
     }
 }
@@ -193,29 +222,25 @@ fn encode_recovery_response(m: &RecoveryResponse, out: &mut BytesMut) {
     }
 }
 
-fn encode_configuration_info(m: &ConfigurationInfo, out: &mut BytesMut) {
-    m.options.to_array().into_iter().for_each(|option| out.put_u32_le(option));
-    out.put_u64_le(m.configuration.epoch().0);
-    put_count(out, m.configuration.len());
-    for member in m.configuration.members() {
-        out.put_u64_le(member.id.0);
-        out.put_u8(match member.role {
-            Role::Active => ACTIVE,
-        });
-        put_count(out, member.address.len());
-        out.put_slice(member.address.as_bytes());
-    }
-}
-
-fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
+pub(super) fn put_u64s<const N: usize>(out: &mut BytesMut, numbers: [u64; N]) {
     numbers.into_iter().for_each(|number| out.put_u64_le(number));
 }
 
-fn put_count(out: &mut BytesMut, count: usize) {
+pub(super) fn put_count(out: &mut BytesMut, count: usize) {
     out.put_u32_le(u32::try_from(count).expect("tables of members are small"));
 }
 
-fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
+pub(super) fn put_checkpoint_id(out: &mut BytesMut, id: &CheckpointId) {
+    out.put_u64_le(id.op.0);
+    out.put_slice(&id.root.0);
+}
+
+fn put_quorum_checkpoint(out: &mut BytesMut, checkpoint: &QuorumCheckpoint) {
+    out.put_u64_le(checkpoint.held.0);
+    put_checkpoint_id(out, &checkpoint.agreed);
+}
+
+pub(super) fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     debug_assert!(vector.len() <= MEMBERS_MAX);
     put_count(out, vector.len());
     vector.iter().for_each(|(node, incarnation)| put_u64s(out, [node.0, incarnation.0]));
@@ -240,13 +265,18 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
     let header = envelope.header(reader)?;
     let body = match kind {
         Kind::Prepare => Body::Prepare(decode_prepare(reader)?),
-        Kind::PrepareOk => Body::PrepareOk(PrepareOk { op: op(reader)?, head: head(reader)? }),
+        Kind::PrepareOk => {
+            Body::PrepareOk(PrepareOk { op: op(reader)?, head: head(reader)?, checkpoint: checkpoint_id(reader)? })
+        }
         Kind::Commit => Body::Commit(decode_commit(reader)?),
         Kind::CommitAck => Body::CommitAck(decode_commit_ack(reader)?),
         Kind::StartViewChange => Body::StartViewChange(decode_start_view_change(reader)?),
         Kind::DoViewChange => Body::DoViewChange(Box::new(decode_do_view_change(reader)?)),
         Kind::StartView => Body::StartView(Box::new(decode_start_view(reader)?)),
-        Kind::StartViewPending => Body::StartViewPending(StartViewPending { op: op(reader)?, of: op(reader)? }),
+        Kind::StartViewPending => {
+            let (op, of) = (op(reader)?, op(reader)?);
+            Body::StartViewPending(StartViewPending { op, of, parts: reader.number("parts fetched")? })
+        }
         Kind::GetState => Body::GetState(decode_get_state(reader)?),
         Kind::NewState => Body::NewState(Box::new(decode_new_state(reader)?)),
         Kind::GetLog => Body::GetLog(decode_get_log(reader)?),
@@ -254,7 +284,8 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::Recovery => Body::Recovery(Recovery {
             nonce: nonce(reader)?,
             attempt: reader.u32("attempt")?,
-            checkpoint: OpNumber(reader.number("op-number of the checkpoint")?),
+            op: op(reader)?,
+            view: ViewNumber(reader.number("view of before")?),
         }),
         Kind::RecoveryResponse => Body::RecoveryResponse(Box::new(decode_recovery_response(reader)?)),
         Kind::GetIncarnation => {
@@ -278,10 +309,19 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         }
         Kind::Founded => Body::Founded(Founded { founders: founders(reader)? }),
         Kind::GetConfiguration => Body::GetConfiguration,
-        Kind::ConfigurationInfo => Body::ConfigurationInfo(decode_configuration_info(reader)?),
+        Kind::ConfigurationInfo => {
+            let options = options(reader)?;
+            Body::ConfigurationInfo(ConfigurationInfo { configuration: configuration(reader)?, options })
+        }
         Kind::Predict => Body::Predict(Box::new(Predict { request: request_id(reader)?, payload: reader.kept_rest() })),
         Kind::PredictOk => {
             Body::PredictOk(Box::new(PredictOk { request: request_id(reader)?, value: reader.kept_rest() }))
+        }
+        Kind::GetPages => Body::GetPages(Box::new(pages::get_pages(reader)?)),
+        Kind::Pages => Body::Pages(Box::new(pages::pages(reader)?)),
+        Kind::NewRoot => {
+            let number = reader.number("number of the question")?;
+            Body::NewRoot(NewRoot { number, checkpoint: checkpoint_id(reader)? })
         }
         _ => {
             debug_assert_eq!(kind, Kind::ViewHint);
@@ -293,8 +333,9 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
 
 fn decode_prepare(reader: &mut Reader<'_>) -> Result<Prepare, DecodeError> {
     let commit = commit(reader)?;
+    let checkpoint = quorum_checkpoint(reader)?;
     let Run { previous, entries, .. } = Run::decode(reader)?.not_empty(reader)?;
-    Ok(Prepare { previous, entries, commit })
+    Ok(Prepare { previous, entries, commit, checkpoint })
 }
 
 fn decode_commit(reader: &mut Reader<'_>) -> Result<Commit, DecodeError> {
@@ -303,6 +344,7 @@ fn decode_commit(reader: &mut Reader<'_>) -> Result<Commit, DecodeError> {
         op: op(reader)?,
         sequence: reader.number("sequence number")?,
         sent_at: Time(reader.number("send time")?),
+        checkpoint: quorum_checkpoint(reader)?,
     })
 }
 
@@ -313,6 +355,7 @@ fn decode_commit_ack(reader: &mut Reader<'_>) -> Result<CommitAck, DecodeError> 
         op: op(reader)?,
         executed: OpNumber(reader.number("op-number executed")?),
         head: head(reader)?,
+        checkpoint: checkpoint_id(reader)?,
     })
 }
 
@@ -355,18 +398,18 @@ fn decode_get_state(reader: &mut Reader<'_>) -> Result<GetState, DecodeError> {
 
 fn decode_new_state(reader: &mut Reader<'_>) -> Result<NewState, DecodeError> {
     let (op, commit) = (op(reader)?, commit(reader)?);
-    let content = match reader.u8("kind of content")? {
+    Ok(NewState { content: content(reader)?, op, commit })
+}
+
+fn content(reader: &mut Reader<'_>) -> Result<StateContent, DecodeError> {
+    Ok(match reader.u8("kind of content")? {
         ENTRIES => {
             let Run { after, previous, entries, .. } = Run::decode(reader)?.whole(reader)?;
             StateContent::Entries { after, previous, entries }
         }
-        NEED_CHECKPOINT => StateContent::NeedCheckpoint {
-            op: OpNumber(reader.number("op-number of the checkpoint")?),
-            root: *reader.array("root")?,
-        },
+        NEED_CHECKPOINT => StateContent::NeedCheckpoint(checkpoint_id(reader)?),
         found => return Err(reader.choice("kind of content", found)),
-    };
-    Ok(NewState { content, op, commit })
+    })
 }
 
 fn decode_get_log(reader: &mut Reader<'_>) -> Result<GetLog, DecodeError> {
@@ -379,9 +422,7 @@ fn decode_get_log(reader: &mut Reader<'_>) -> Result<GetLog, DecodeError> {
 }
 
 fn decode_log_chunk(reader: &mut Reader<'_>) -> Result<LogChunk, DecodeError> {
-    let log_view = log_view(reader)?;
-    let Run { after, previous, entries, .. } = Run::decode(reader)?.whole(reader)?;
-    Ok(LogChunk { log_view, after, previous, entries })
+    Ok(LogChunk { log_view: log_view(reader)?, content: content(reader)? })
 }
 
 fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse, DecodeError> {
@@ -396,28 +437,17 @@ fn decode_recovery_response(reader: &mut Reader<'_>) -> Result<RecoveryResponse,
     Ok(RecoveryResponse { nonce, crash_vector, primary })
 }
 
-fn decode_configuration_info(reader: &mut Reader<'_>) -> Result<ConfigurationInfo, DecodeError> {
-    let mut options = [0; ClusterOptions::COUNT];
-    for option in &mut options {
-        *option = reader.u32("cluster option")?;
-    }
-    let options = ClusterOptions::from_array(options);
-    let epoch = EpochNumber(reader.number("epoch of the configuration")?);
-    let count = reader.count("members", MEMBERS_MAX, 8 + 1 + 4)?;
-    let members = (0..count).map(|_| decode_member(reader)).collect::<Result<_, _>>()?;
-    Ok(ConfigurationInfo { configuration: Configuration::new(epoch, members)?, options })
+pub(super) fn checkpoint_id(reader: &mut Reader<'_>) -> Result<CheckpointId, DecodeError> {
+    let op = OpNumber(reader.number("op-number of the checkpoint")?);
+    Ok(CheckpointId { op, root: CheckpointRoot(*reader.array("root of the checkpoint")?) })
 }
 
-fn decode_member(reader: &mut Reader<'_>) -> Result<Member, DecodeError> {
-    let id = NodeId(reader.u64("id of a member")?);
-    let role = match reader.u8("role of a member")? {
-        ACTIVE => Role::Active,
-        found => return Err(reader.choice("role of a member", found)),
-    };
-    Ok(Member { id, role, address: reader.text("bytes of address", ADDRESS_BYTES_MAX)? })
+fn quorum_checkpoint(reader: &mut Reader<'_>) -> Result<QuorumCheckpoint, DecodeError> {
+    let held = OpNumber(reader.number("op-number of a quorum's checkpoint")?);
+    Ok(QuorumCheckpoint { held, agreed: checkpoint_id(reader)? })
 }
 
-fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
+pub(super) fn crash_vector(reader: &mut Reader<'_>) -> Result<CrashVector, DecodeError> {
     let count = reader.count("nodes in the crash vector", MEMBERS_MAX, 16)?;
     let mut pairs: Vec<(NodeId, Incarnation)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -457,7 +487,7 @@ fn head(reader: &mut Reader<'_>) -> Result<ChainHash, DecodeError> {
     Ok(ChainHash(reader.u128("chain hash")?))
 }
 
-fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
+pub(super) fn commit(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("commit-number").map(OpNumber)
 }
 
@@ -465,10 +495,10 @@ fn base(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {
     reader.number("base").map(OpNumber)
 }
 
-fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
+pub(super) fn log_view(reader: &mut Reader<'_>) -> Result<ViewNumber, DecodeError> {
     reader.number("last normal view").map(ViewNumber)
 }
 
-fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
+pub(super) fn nonce(reader: &mut Reader<'_>) -> Result<Nonce, DecodeError> {
     reader.u128("nonce").map(Nonce)
 }

@@ -8,6 +8,7 @@ mod notation;
 
 pub use client::{BusyReason, ClientReply, ClientRequest, FromClient, NotServingReason, RefusedReason, ToClient};
 
+use crate::checkpoint::CheckpointId;
 use crate::configuration::Configuration;
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
@@ -17,6 +18,7 @@ use crate::numbers::{
 };
 use crate::options::ClusterOptions;
 use bytes::Bytes;
+use viewstamped_state::Place;
 
 /// What every message between replicas carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +97,12 @@ pub enum Body {
     Predict(Box<Predict>),
     /// 4.4: answers PREDICT.
     PredictOk(Box<PredictOk>),
+    /// 5.1: asks for pages of a checkpoint.
+    GetPages(Box<GetPages>),
+    /// Answers GETPAGES.
+    Pages(Box<Pages>),
+    /// Answers GETPAGES when the sender no longer has that checkpoint.
+    NewRoot(NewRoot),
 }
 
 /// Names one request of one client: the paper's c and s (4.1), with session and slot.
@@ -119,6 +127,17 @@ pub struct Prepare {
     pub entries: Vec<Entry>,
     /// k: the sender's commit-number.
     pub commit: OpNumber,
+    /// Which checkpoint a quorum has.
+    pub checkpoint: QuorumCheckpoint,
+}
+
+/// Which checkpoint a quorum has, as far as the primary knows: then logs may be cut, and states compared (5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct QuorumCheckpoint {
+    /// Each member of a quorum has a checkpoint at or above this op-number.
+    pub held: OpNumber,
+    /// The newest checkpoint that a quorum has with one and the same root.
+    pub agreed: CheckpointId,
 }
 
 /// PREPAREOK v, n, i: the sender holds everything up to n in this view.
@@ -128,6 +147,8 @@ pub struct PrepareOk {
     pub op: OpNumber,
     /// The chain hash of the sender's log up to n: a number alone does not say what is held under it.
     pub head: ChainHash,
+    /// The sender's newest checkpoint.
+    pub checkpoint: CheckpointId,
 }
 
 /// COMMIT v, k, sent when there is nothing to prepare.
@@ -141,6 +162,8 @@ pub struct Commit {
     pub sequence: u64,
     /// When it was sent, by the primary's clock; comes back in the acknowledgement.
     pub sent_at: Time,
+    /// Which checkpoint a quorum has.
+    pub checkpoint: QuorumCheckpoint,
 }
 
 /// Acknowledges a COMMIT.
@@ -156,6 +179,8 @@ pub struct CommitAck {
     pub head: ChainHash,
     /// How far the sender has executed.
     pub executed: OpNumber,
+    /// The sender's newest checkpoint.
+    pub checkpoint: CheckpointId,
 }
 
 /// One replica's wish for a view change, passed on by others.
@@ -219,8 +244,10 @@ pub struct StartView {
 /// SVPENDING v: the log of the view is chosen, and the new primary fetches what it lacks of it (V10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StartViewPending {
-    /// How far the new primary has the log; grows, or it is not heard.
+    /// How far the new primary has the log. This or `parts` grows, or it is not heard.
     pub op: OpNumber,
+    /// How many parts of a checkpoint it has fetched, when it needs one first.
+    pub parts: u64,
     /// How far the log goes.
     pub of: OpNumber,
 }
@@ -251,7 +278,7 @@ pub struct NewState {
     pub commit: OpNumber,
 }
 
-/// The content of a NEWSTATE.
+/// The content of a NEWSTATE, or of a LOGCHUNK.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StateContent {
     /// A contiguous run of the log, perhaps empty, perhaps followed by more.
@@ -263,13 +290,8 @@ pub enum StateContent {
         /// l.
         entries: Vec<Entry>,
     },
-    /// The log no longer reaches so far back: a checkpoint at this op-number, with this root, is needed first.
-    NeedCheckpoint {
-        /// The op-number of the checkpoint.
-        op: OpNumber,
-        /// Its root hash.
-        root: [u8; 32],
-    },
+    /// The log no longer reaches so far back: this checkpoint is needed first.
+    NeedCheckpoint(CheckpointId),
 }
 
 /// Asks a member of the new view for entries of the log that won the view change.
@@ -290,12 +312,8 @@ pub struct GetLog {
 pub struct LogChunk {
     /// The last normal view of the log.
     pub log_view: ViewNumber,
-    /// The op-number below the first entry.
-    pub after: OpNumber,
-    /// The chain hash at `after`.
-    pub previous: ChainHash,
-    /// A contiguous run.
-    pub entries: Vec<Entry>,
+    /// What the sender can give.
+    pub content: StateContent,
 }
 
 /// RECOVERY i, x (4.3).
@@ -305,8 +323,10 @@ pub struct Recovery {
     pub nonce: Nonce,
     /// Counts the times it was sent.
     pub attempt: u32,
-    /// The op-number of the checkpoint the sender holds (5.1); 0 without one.
-    pub checkpoint: OpNumber,
+    /// How far the sender's disk holds what is certain, its checkpoint (5.1) and the log up to its commit mark; 0 without one.
+    pub op: OpNumber,
+    /// The view in which the sender was before, where that is durable: it comes back into no earlier one. 0 otherwise.
+    pub view: ViewNumber,
 }
 
 /// RECOVERYRESPONSE v, x, l, n, k, j (4.3); l is fetched by GETSTATE.
@@ -426,6 +446,50 @@ pub struct PredictOk {
     pub value: Bytes,
 }
 
+/// A part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// What it holds besides pages.
+    Header,
+    /// Of the service's state.
+    Service(Place),
+    /// Of the client-table's pages.
+    ClientTable(Place),
+}
+
+/// GETPAGES: asks for parts of a checkpoint (5.1: "uses the Merkle tree to determine which pages to fetch").
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GetPages {
+    /// Numbers the questions of the sender; comes back in the answer.
+    pub number: u64,
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// What is wanted of it. Never empty.
+    pub parts: Vec<Part>,
+    /// The most bytes wanted in one answer.
+    pub bytes_max: u32,
+}
+
+/// PAGES: answers GETPAGES.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pages {
+    /// The number of the question.
+    pub number: u64,
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// The first of the parts asked for, in their order, as many as the question has room for; at least one.
+    pub pages: Vec<Bytes>,
+}
+
+/// NEWROOT: answers GETPAGES when the sender does not have the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NewRoot {
+    /// The number of the question.
+    pub number: u64,
+    /// The checkpoint to ask for instead; that with op-number 0 when the sender has none.
+    pub checkpoint: CheckpointId,
+}
+
 impl Body {
     /// The name, as the paper writes it.
     #[must_use]
@@ -456,12 +520,15 @@ impl Body {
             Self::ViewHint => "VIEWHINT",
             Self::Predict(_) => "PREDICT",
             Self::PredictOk(_) => "PREDICTOK",
+            Self::GetPages(_) => "GETPAGES",
+            Self::Pages(_) => "PAGES",
+            Self::NewRoot(_) => "NEWROOT",
         }
     }
 
     /// Whether the message may be large and is not urgent: it then travels on a connection of its own.
     #[must_use]
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Self::NewState(_) | Self::LogChunk(_))
+        matches!(self, Self::NewState(_) | Self::LogChunk(_) | Self::Pages(_))
     }
 }

@@ -31,14 +31,9 @@ impl fmt::Display for Message {
             Body::StartView(m) => write!(f, " {} k{} l={}", m.op, m.commit.0, Run(&m.suffix)),
             Body::StartViewPending(m) => write!(f, " {} of={}", m.op, m.of),
             Body::GetState(m) => write!(f, " target={} n'={} head={}", m.target, m.from.0, m.head_op),
-            Body::NewState(m) => match &m.content {
-                StateContent::Entries { after, entries, .. } => {
-                    write!(f, " {} k{} after={} l={}", m.op, m.commit.0, after, Run(entries))
-                }
-                StateContent::NeedCheckpoint { op, .. } => write!(f, " {} k{} checkpoint={op}", m.op, m.commit.0),
-            },
+            Body::NewState(m) => write!(f, " {} k{} {}", m.op, m.commit.0, m.content),
             Body::GetLog(m) => write!(f, " v'={} {}..{}", m.log_view.0, m.first, m.last),
-            Body::LogChunk(m) => write!(f, " v'={} after={} l={}", m.log_view.0, m.after, Run(&m.entries)),
+            Body::LogChunk(m) => write!(f, " v'={} {}", m.log_view.0, m.content),
             Body::Recovery(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, self.header.incarnation),
             Body::RecoveryResponse(m) => {
                 write!(f, " x={:x} {}", m.nonce.0 >> 112, m.crash_vector)?;
@@ -53,6 +48,9 @@ impl fmt::Display for Message {
             Body::GetConfiguration | Body::ConfigurationInfo(_) | Body::ViewHint => Ok(()),
             Body::Predict(m) => write!(f, " {}", m.request),
             Body::PredictOk(m) => write!(f, " {}", m.request),
+            Body::GetPages(m) => write!(f, " {} parts={}", m.checkpoint, m.parts.len()),
+            Body::Pages(m) => write!(f, " {} parts={}", m.checkpoint, m.pages.len()),
+            Body::NewRoot(m) => write!(f, " {}", m.checkpoint),
         }
     }
 }
@@ -61,6 +59,15 @@ impl fmt::Display for Message {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.session, self.slot, self.number)
+    }
+}
+
+impl fmt::Display for StateContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entries { after, entries, .. } => write!(f, "after={after} l={}", Run(entries)),
+            Self::NeedCheckpoint(id) => write!(f, "checkpoint={id}"),
+        }
     }
 }
 

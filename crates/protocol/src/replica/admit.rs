@@ -59,6 +59,8 @@ impl<S: Service> Replica<S> {
                     | Body::AlsoRecovering(_)
                     | Body::StaleIncarnation(_)
                     | Body::NewState(_)
+                    | Body::Pages(_)
+                    | Body::NewRoot(_)
                     | Body::Recovery(_)
                     | Body::GetIncarnation(_)
                     | Body::Bootstrap(_)

@@ -117,14 +117,23 @@ impl<S: Service> Replica<S> {
         starting.saving = true;
         self.identity.founders = founders;
         self.identity.incarnation = FIRST_INCARNATION;
-        self.outputs.push_back(Output::SaveIdentity(self.identity.clone()));
+        if self.journal.waits() {
+            self.journal_founding(FIRST_INCARNATION, self.founders_known());
+        } else {
+            self.outputs.push_back(Output::SaveIdentity(self.identity.clone()));
+        }
+    }
+
+    /// The crash vector with which a cluster begins.
+    fn founders_known(&self) -> CrashVector {
+        self.configuration.ids().map(|id| (id, FIRST_INCARNATION)).collect()
     }
 
     pub(super) fn on_identity_saved(&mut self) {
         match &self.status {
             Status::Starting(starting) if starting.saving => {
                 self.incarnation = FIRST_INCARNATION;
-                self.crash_vector = self.configuration.ids().map(|id| (id, FIRST_INCARNATION)).collect::<CrashVector>();
+                self.crash_vector = self.founders_known();
                 self.view = ViewNumber::ZERO;
                 self.enter_normal();
             }

@@ -3,6 +3,7 @@
 use viewstamped_state::State;
 
 use super::Replica;
+use super::checkpoints::Taken;
 use super::io::{Event, Output};
 use super::status::Status;
 use crate::client_table::{ClientTable, Lookup};
@@ -18,13 +19,27 @@ pub(super) struct Executor<S> {
     service: S,
     state: State,
     client_table: ClientTable,
+    /// The client-table as of the last checkpoint, in pages.
+    client_pages: State,
     /// The newest operation executed. Grows by one, never shrinks: not even when a message names an older commit-number (N1).
     executed: OpNumber,
+    /// The op-number of the last checkpoint.
+    checkpoint: OpNumber,
+    /// What the operations since then count.
+    checkpoint_bytes: usize,
 }
 
 impl<S: Service> Executor<S> {
-    pub(super) fn new(service: S) -> Self {
-        Self { service, state: State::default(), client_table: ClientTable::default(), executed: OpNumber::ZERO }
+    pub(super) fn new(service: S, options: &ClusterOptions) -> Self {
+        Self {
+            service,
+            state: State::with_options(options.page_options()),
+            client_table: ClientTable::default(),
+            client_pages: State::with_options(options.page_options()),
+            executed: OpNumber::ZERO,
+            checkpoint: OpNumber::ZERO,
+            checkpoint_bytes: 0,
+        }
     }
 
     pub(super) fn executed(&self) -> OpNumber {
@@ -46,11 +61,54 @@ impl<S: Service> Executor<S> {
     }
 
     /// Forgets everything, as a crash would.
-    pub(super) fn reset(&mut self) {
-        self.state = State::default();
+    pub(super) fn reset(&mut self, options: &ClusterOptions) {
+        self.state = State::with_options(options.page_options());
         self.client_table = ClientTable::default();
+        self.client_pages = self.state.clone();
         self.executed = OpNumber::ZERO;
+        (self.checkpoint, self.checkpoint_bytes) = (OpNumber::ZERO, 0);
         self.service.restored(&self.state);
+    }
+
+    /// Takes over the state of a checkpoint; says what the service said if it panicked.
+    pub(super) fn install(
+        &mut self,
+        op: OpNumber,
+        state: State,
+        client_pages: State,
+        client_table: ClientTable,
+    ) -> Result<(), String> {
+        (self.state, self.client_pages, self.client_table) = (state, client_pages, client_table);
+        self.executed = op;
+        (self.checkpoint, self.checkpoint_bytes) = (op, 0);
+        guarded(|| self.service.restored(&self.state))
+    }
+
+    /// Whether there is a checkpoint at this entry, which was just executed: that follows from the log alone, so that all replicas
+    /// take the same ones.
+    fn is_checkpoint_due(&mut self, entry: &Entry, options: &ClusterOptions) -> bool {
+        self.checkpoint_bytes += entry.size();
+        entry.op().0.is_multiple_of(u64::from(options.checkpoint_ops.max(1)))
+            || self.checkpoint_bytes >= options.checkpoint_bytes as usize
+    }
+
+    /// 5.1: "it must not modify the snapshot, but this can be accomplished by using copy-on-write". Also what the service said if it
+    /// panicked.
+    fn take_checkpoint(&mut self, entry: &Entry) -> (Taken, Option<String>) {
+        let op = self.executed;
+        assert_eq!(entry.op(), op, "a checkpoint is what was executed last");
+        let panic = self.up_call(|service, state| service.take_checkpoint(state, op)).err();
+        self.client_table.write_changes(self.checkpoint, &mut self.client_pages);
+        (self.checkpoint, self.checkpoint_bytes) = (op, 0);
+        let taken = Taken {
+            op,
+            head: entry.hash,
+            ballot: entry.stamp.ballot,
+            timestamp: entry.timestamp,
+            service: self.state.snapshot(),
+            client_table: self.client_pages.snapshot(),
+        };
+        (taken, panic)
     }
 
     /// The reply, and what the service said if it panicked.
@@ -82,19 +140,30 @@ impl<S: Service> Executor<S> {
 }
 
 impl<S: Service> Replica<S> {
-    /// Whether committed operations wait for execution.
+    /// Whether committed operations wait for execution, and may be executed: replies wait for a promise, and are not gathered.
     pub(super) fn has_execution_backlog(&self) -> bool {
-        self.executor.executed() < self.commit
+        self.executor.executed() < self.commit && !self.journal.is_holding()
     }
 
     /// Executes what is committed, up to the limits of one turn; the primary answers the clients.
     pub(super) fn execute(&mut self) {
+        if self.checkpoints.is_divergent() {
+            return;
+        }
+        if !self.has_execution_backlog() {
+            return self.admit_queued();
+        }
         let count = self.commit.distance_from(self.executor.executed()).min(self.options.execute_ops_max);
         let last = self.executor.executed().plus(count);
         while self.executor.executed() < last && self.result_bytes < self.options.execute_bytes_max {
             let op = self.executor.executed().next();
             let entry = self.log.entry(op).expect("committed operations are in the log");
-            let (reply, panic) = self.executor.execute(entry, &self.cluster_options);
+            let (reply, mut panic) = self.executor.execute(entry, &self.cluster_options);
+            if self.executor.is_checkpoint_due(entry, &self.cluster_options) {
+                let taken;
+                (taken, panic) = self.executor.take_checkpoint(entry);
+                self.checkpoints.want_root(taken, &mut self.outputs);
+            }
             if let Some(message) = panic {
                 self.outputs.push_back(Output::Event(Event::ServicePanicked { op: Some(op), message }));
             }

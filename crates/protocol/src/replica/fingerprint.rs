@@ -142,7 +142,8 @@ impl<S: Service> Replica<S> {
         (self.view, self.log_view, self.commit, self.executor.executed()).hash(&mut hasher);
         (self.log.base(), self.log.op(), self.log.head_hash()).hash(&mut hasher);
         (&self.transfer, &self.spare, &self.votes).hash(&mut hasher);
-        (self.heard_view, self.heard_op, &self.evidence).hash(&mut hasher);
+        (&self.checkpoints, &self.checkpoint_transfer).hash(&mut hasher);
+        (self.heard_view, self.heard_op, &self.evidence, &self.journal).hash(&mut hasher);
         (self.failed_view_changes, self.has_forfeited).hash(&mut hasher);
         match &self.status {
             Status::ViewChange(change) if change.do_view_changes.len() > 1 => {

@@ -26,7 +26,9 @@ impl<S: Service> Replica<S> {
             }
             Status::ViewChange(_) => assert!(self.view > self.log_view, "a view change leads to a later view"),
             Status::Starting(_) => assert!(self.identity.is_virgin() || self.incarnation.0 == 0),
-            Status::Recovering(_) => assert_eq!(self.log.op().0, 0, "a recovering replica has no log to rely on"),
+            Status::Recovering(_) => {
+                assert_eq!(self.log.op(), self.commit, "a recovering replica relies on what is committed only");
+            }
         }
     }
 }

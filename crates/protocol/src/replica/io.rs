@@ -1,8 +1,13 @@
 //! The one way in and the one way out of a replica: plain data.
 
+use viewstamped_state::{Progress, Root, Snapshot};
+
+use crate::checkpoint::{CheckpointId, CheckpointRoot};
 use crate::configuration::Configuration;
+use crate::durability::Durability;
 use crate::identity::Identity;
-use crate::message::{FromClient, Message, NotServingReason, ToClient};
+use crate::journal::{Record, Surviving};
+use crate::message::{FromClient, Message, NotServingReason, QuorumCheckpoint, ToClient};
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, OpNumber, ViewNumber};
 use crate::options::{ClusterOptions, Options};
 
@@ -21,6 +26,10 @@ pub struct Setup {
     pub options: Options,
     /// What survived of it. `None`: an empty or doubtful directory, so it asks its peers which incarnation comes next.
     pub identity: Option<Identity>,
+    /// What an acknowledgement waits for: the same at all members.
+    pub durability: Durability,
+    /// What its journal says, when it has one that says anything. Without an identity it counts for nothing.
+    pub surviving: Option<Surviving>,
     /// 128 random bits from the operating system (from the simulation's seed in a simulator); never used twice.
     pub seed: u128,
 }
@@ -38,6 +47,26 @@ pub enum Input {
     IdentitySaved,
     /// The address of this member refused a connection: no process listens there. A hint that saves a timeout; may be wrong.
     PeerUnreachable(NodeId),
+    /// The roots of the states of an [`Output::TakeCheckpoint`].
+    CheckpointTaken {
+        /// The op-number of the checkpoint.
+        op: OpNumber,
+        /// The root of the service's state.
+        service: Root,
+        /// The root of the client-table's pages.
+        client_table: Root,
+    },
+    /// The record of [`Output::Journal`] with this number is durable, and so are all before it. May be said of the last of several.
+    Persisted {
+        /// The number.
+        sequence: u64,
+    },
+    /// The journal cannot be written any more, or not fast enough: it ends somewhere before its newest record. In the
+    /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
+    /// disk fails must not go on: end the process.
+    JournalBroken,
+    /// Stop, so that the next start needs no recovery. Answered by [`Output::ShutDown`]; whatever comes after it is ignored.
+    ShutDown,
 }
 
 /// To whom a message goes.
@@ -64,8 +93,44 @@ pub enum Output {
     Reply(ToClient),
     /// Make this durable, then say [`Input::IdentitySaved`].
     SaveIdentity(Identity),
+    /// Compute the roots of these states, on another thread if there is one: it hashes every page that has changed. Then say
+    /// [`Input::CheckpointTaken`]. The next one is wanted only after that.
+    TakeCheckpoint(TakeCheckpoint),
+    /// Add this to the journal, after all records before it; then say [`Input::Persisted`]. In the `background` mode nothing waits
+    /// for that.
+    Journal {
+        /// Counts the records of this process, from 1.
+        sequence: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// The replica has stopped.
+    ShutDown {
+        /// The last record: when it is durable, with the checkpoint it stands on, mark the directory as cleanly shut down. `None`:
+        /// it was recovering, or had not begun, so that there is nothing to mark.
+        sequence: Option<u64>,
+    },
     /// Something an operator wants to know.
     Event(Event),
+}
+
+/// A checkpoint whose roots are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TakeCheckpoint {
+    /// The op-number of the checkpoint.
+    pub op: OpNumber,
+    /// The service's state.
+    pub service: Snapshot,
+    /// The client-table as pages.
+    pub client_table: Snapshot,
+}
+
+impl TakeCheckpoint {
+    /// Computes the roots. Takes as long as it takes to hash all pages that changed since the checkpoint before.
+    #[must_use]
+    pub fn taken(&self) -> Input {
+        Input::CheckpointTaken { op: self.op, service: self.service.root(), client_table: self.client_table.root() }
+    }
 }
 
 /// What happened, for logs, metrics and status streams.
@@ -89,6 +154,49 @@ pub enum Event {
         op: Option<OpNumber>,
         /// What the panic said.
         message: String,
+    },
+    /// A checkpoint was taken, and its root is known.
+    CheckpointTaken {
+        /// Its name.
+        id: CheckpointId,
+    },
+    /// A checkpoint that this replica lacks is being fetched from others, or a newer one instead.
+    TransferStarted {
+        /// Its name.
+        checkpoint: CheckpointId,
+    },
+    /// The state is now that of a checkpoint that was fetched.
+    CheckpointInstalled {
+        /// Its name.
+        id: CheckpointId,
+        /// Whether it replaced a state that was not that of a quorum.
+        is_repair: bool,
+    },
+    /// A quorum has another root than this replica: the service did not do the same everywhere. This replica refuses to be primary
+    /// until its state is repaired.
+    Diverged {
+        /// The checkpoint of the quorum.
+        quorum: CheckpointId,
+        /// The own root at its op-number.
+        own: CheckpointRoot,
+    },
+    /// No root of the checkpoint at this op-number is that of a quorum: the service is not deterministic, and nobody can tell which
+    /// state is right. The group goes on.
+    RootsDiffer {
+        /// The op-number of the checkpoint.
+        op: OpNumber,
+    },
+    /// The journal ends here for now: it could not be written. It goes on with the next checkpoint. Until then a crash of this
+    /// replica costs a longer recovery, and a crash of all may cost what it does not hold.
+    JournalBroken {
+        /// The op-number up to which it is certain to hold the log.
+        op: OpNumber,
+    },
+    /// The log on this replica's disk is not that of the others, although it said that it was committed: the disk changed what was
+    /// written, or it is another replica's. Everything is fetched again.
+    DiskDistrusted {
+        /// Where they differ, or above.
+        op: OpNumber,
     },
     /// A peer is in another cluster, names this replica's own id, or is no member.
     ForeignPeer {
@@ -162,6 +270,17 @@ pub enum Ignored {
     NotPredicted,
 }
 
+/// How far a replica has come with fetching a checkpoint (5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferReport {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Of the service's state.
+    pub service: Progress,
+    /// Of the client-table.
+    pub client_table: Progress,
+}
+
 /// A replica's view of itself, for `vr status` and status streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -191,6 +310,16 @@ pub struct Report {
     pub incarnation: Incarnation,
     /// The bytes its log counts.
     pub log_bytes: u64,
+    /// Its log holds the entries above this; the rest is in a checkpoint.
+    pub log_base: OpNumber,
+    /// Its newest checkpoint.
+    pub checkpoint: CheckpointId,
+    /// The newest checkpoint of a quorum, as far as this replica knows.
+    pub quorum_checkpoint: QuorumCheckpoint,
+    /// Whether its state is not that of a quorum, and must be repaired.
+    pub is_divergent: bool,
+    /// The checkpoint that it is fetching, and how far it has come.
+    pub transfer: Option<TransferReport>,
     /// Sessions open.
     pub sessions: u64,
 }

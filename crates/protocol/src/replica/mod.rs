@@ -4,10 +4,14 @@
 
 mod admit;
 mod bootstrap;
+mod checkpoint_transfer;
+mod checkpoints;
 mod choice;
+mod durability;
 mod evidence;
 mod execution;
 mod fingerprint;
+mod install;
 mod invariants;
 mod io;
 mod new_primary;
@@ -18,6 +22,7 @@ mod primary;
 mod reach;
 mod recovery;
 mod requests;
+mod restart;
 mod staged;
 mod state_transfer;
 mod status;
@@ -29,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use viewstamped_state::State;
 
 pub use fingerprint::Timer;
-pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName};
+pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName, TakeCheckpoint};
 
 use crate::configuration::Configuration;
 use crate::crash_vector::CrashVector;
@@ -40,6 +45,9 @@ use crate::numbers::{ClientId, ClusterId, Incarnation, InstanceId, NodeId, Nonce
 use crate::options::{ClusterOptions, Options};
 use crate::random::Random;
 use crate::service::Service;
+use checkpoint_transfer::CheckpointTransfer;
+use checkpoints::Checkpoints;
+use durability::Journal;
 use evidence::Evidence;
 use execution::Executor;
 use staged::Staged;
@@ -75,9 +83,12 @@ pub struct Replica<S> {
     /// The paper's commit-number: everything up to it, in this replica's own log, is committed.
     commit: OpNumber,
     executor: Executor<S>,
+    checkpoints: Checkpoints,
 
     status: Status,
     transfer: Option<Transfer>,
+    /// A checkpoint that is being fetched.
+    checkpoint_transfer: Option<CheckpointTransfer>,
     /// What was fetched for a view that did not come about: used again where it is a part of the next view's log.
     spare: Option<Staged>,
     votes: Votes,
@@ -89,6 +100,9 @@ pub struct Replica<S> {
     /// As a new primary that lagged far, it has given way to a better one since something was committed last.
     has_forfeited: bool,
     evidence: Evidence,
+    journal: Journal,
+    /// Before this moment no view is started and no DOVIEWCHANGE sent (R9).
+    promises_from: Time,
 
     now: Now,
     random: Random,
@@ -105,7 +119,8 @@ impl<S: Service> Replica<S> {
     /// # Panics
     /// When `setup.id` is no member of `setup.configuration`.
     pub fn new(setup: Setup, service: S, now: Now) -> Self {
-        let Setup { cluster, id, configuration, cluster_options, options, identity, seed } = setup;
+        let Setup { cluster, id, configuration, cluster_options, options, identity, durability, surviving, seed } =
+            setup;
         assert!(configuration.contains(id), "{id} is a member of its own configuration");
         let mut random = Random::new(seed);
         let instance = InstanceId(random.next_u128());
@@ -123,9 +138,11 @@ impl<S: Service> Replica<S> {
             log_view: ViewNumber::ZERO,
             log: Log::default(),
             commit: OpNumber::ZERO,
-            executor: Executor::new(service),
+            executor: Executor::new(service, &cluster_options),
+            checkpoints: Checkpoints::default(),
             status: Status::default(),
             transfer: None,
+            checkpoint_transfer: None,
             spare: None,
             votes: Votes::default(),
             heard_view: ViewNumber::ZERO,
@@ -133,6 +150,8 @@ impl<S: Service> Replica<S> {
             failed_view_changes: 0,
             has_forfeited: false,
             evidence: Evidence::default(),
+            journal: Journal::new(durability),
+            promises_from: Time::ZERO,
             now,
             random,
             outputs: VecDeque::new(),
@@ -142,14 +161,19 @@ impl<S: Service> Replica<S> {
         };
         match identity {
             Some(identity) if identity.is_virgin() => replica.enter_starting(),
-            Some(identity) => replica.enter_recovering(Some(identity.incarnation)),
+            Some(identity) => replica.start_again(&identity, surviving),
             None => replica.enter_recovering(None),
         }
+        replica.journal.touch();
         replica
     }
 
     /// Takes one input. Never fails, whatever a peer sends; panics only when an invariant of this replica is broken.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if self.journal.is_stopped {
+            return;
+        }
+        self.journal.touch();
         self.now = Now { monotonic: self.now.monotonic.max(now.monotonic), wall: now.wall };
         match input {
             Input::Message(message) => {
@@ -161,6 +185,14 @@ impl<S: Service> Replica<S> {
             Input::Tick => self.on_tick(),
             Input::IdentitySaved => self.on_identity_saved(),
             Input::PeerUnreachable(node) => self.on_peer_unreachable(node),
+            Input::CheckpointTaken { op, service, client_table } => {
+                if let Err(reason) = self.on_checkpoint_taken(op, service, client_table) {
+                    *self.ignored.entry(reason).or_default() += 1;
+                }
+            }
+            Input::Persisted { sequence } => self.on_persisted(sequence),
+            Input::JournalBroken => self.on_journal_broken(),
+            Input::ShutDown => self.on_shut_down(),
         }
         self.execute();
         self.check_invariants();
@@ -170,11 +202,20 @@ impl<S: Service> Replica<S> {
     ///
     /// What several inputs asked for since the last drain goes out together: one PREPARE, one PREPAREOK (6.2).
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() {
-            self.result_bytes = 0;
-            self.flush();
+        if let Some(output) = self.journal.next_released() {
+            return Some(output);
         }
-        self.outputs.pop_front()
+        self.journal_changes();
+        loop {
+            if self.outputs.is_empty() {
+                self.result_bytes = 0;
+                self.flush();
+            }
+            let output = self.outputs.pop_front()?;
+            if let Some(output) = self.unless_held(output) {
+                return Some(output);
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), Ignored> {
@@ -183,9 +224,9 @@ impl<S: Service> Replica<S> {
         self.note_present(header.from, &body);
         match body {
             Body::Prepare(m) => self.on_prepare(header, m),
-            Body::PrepareOk(m) => self.on_prepare_ok(header, m.op, m.head),
+            Body::PrepareOk(m) => self.on_prepare_ok(header, m.op, m.head, m.checkpoint),
             Body::Commit(m) => self.on_commit(header, m),
-            Body::CommitAck(m) => self.on_prepare_ok(header, m.op, m.head),
+            Body::CommitAck(m) => self.on_prepare_ok(header, m.op, m.head, m.checkpoint),
             Body::StartViewChange(m) => self.on_start_view_change(header, m),
             Body::DoViewChange(m) => self.on_do_view_change(header, *m),
             Body::StartView(m) => self.on_start_view(header, *m),
@@ -207,6 +248,9 @@ impl<S: Service> Replica<S> {
             Body::ViewHint => self.on_view_hint(header),
             Body::Predict(m) => self.on_predict(header, *m),
             Body::PredictOk(m) => self.on_predict_ok(header, *m),
+            Body::GetPages(m) => self.on_get_pages(header, *m),
+            Body::Pages(m) => self.on_pages(header, *m),
+            Body::NewRoot(m) => self.on_new_root(header, m),
         }
     }
 
@@ -220,20 +264,29 @@ impl<S: Service> Replica<S> {
             Status::Recovering(_) => self.tick_recovering(),
         }
         self.tick_transfer();
+        self.tick_checkpoint_transfer();
         self.tick_pre_steps();
     }
 
     /// When to come back with [`Input::Tick`]; a time in the past means at once, after other inputs had their turn.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.journal.is_stopped {
+            return None;
+        }
         let execution = self.has_execution_backlog().then_some(self.now.monotonic);
-        let transfer = self.transfer.as_ref().map(|transfer| transfer.retry_at);
-        [execution, transfer, self.status.next_deadline()].into_iter().flatten().min()
+        // The log is asked for again when the checkpoint is there.
+        let transfer = self.transfer.as_ref().filter(|_| self.checkpoint_transfer.is_none());
+        let transfer = transfer.map(|transfer| transfer.retry_at);
+        let pages = self.checkpoint_transfer.as_ref().and_then(CheckpointTransfer::next_deadline);
+        let journal = self.journal_deadline();
+        [execution, transfer, pages, journal, self.status.next_deadline()].into_iter().flatten().min()
     }
 
     /// Turns what has gathered since the last drain into messages.
     fn flush(&mut self) {
         match &self.status {
+            _ if self.journal.is_stopped => {}
             Status::Primary(_) => self.flush_prepares(),
             Status::Backup(_) => self.flush_prepare_ok(),
             _ => {}
@@ -308,6 +361,11 @@ impl<S: Service> Replica<S> {
             lag: head.distance_from(self.executor.executed()),
             incarnation: self.incarnation,
             log_bytes: self.log.bytes() as u64,
+            log_base: self.log.base(),
+            checkpoint: self.checkpoints.newest_id(),
+            quorum_checkpoint: self.checkpoints.quorum(),
+            is_divergent: self.checkpoints.is_divergent(),
+            transfer: self.checkpoint_transfer.as_ref().map(CheckpointTransfer::report),
             sessions: self.executor.client_table().len() as u64,
         }
     }
@@ -346,6 +404,7 @@ impl<S: Service> Replica<S> {
             log: &self.log,
             commit: self.commit,
             executed: self.executor.executed(),
+            installed: self.checkpoints.installed_op(),
             crash_vector: &self.crash_vector,
             do_view_changes: self.status.do_view_changes(),
         }
@@ -371,6 +430,8 @@ pub struct Probe<'a> {
     pub commit: OpNumber,
     /// How far it has executed.
     pub executed: OpNumber,
+    /// The op-number of the checkpoint it has installed last; zero when it has executed everything itself.
+    pub installed: OpNumber,
     /// The incarnations it knows.
     pub crash_vector: &'a CrashVector,
     /// As the primary of a new view, the DOVIEWCHANGEs it holds (its own included); else empty.

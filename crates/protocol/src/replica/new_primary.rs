@@ -4,11 +4,12 @@
 //! do not take it for dead (docs/deviations.md, V10).
 
 use super::Replica;
+use super::checkpoint_transfer::CheckpointTransfer;
 use super::choice::{crash_consistent, do_view_change, winner};
 use super::io::Ignored;
 use super::staged::Staged;
 use super::status::{Building, Status, ViewChange};
-use crate::message::{Body, GetLog, Header, LogChunk, Message, StartViewPending};
+use crate::message::{Body, GetLog, Header, LogChunk, Message, StartViewPending, StateContent};
 use crate::numbers::{ChainHash, NodeId, OpNumber, ViewNumber};
 use crate::service::Service;
 
@@ -25,6 +26,8 @@ impl<S: Service> Replica<S> {
         let commits = || quorum.iter().map(|message| do_view_change(message).commit);
         let body = do_view_change(best);
         let after = OpNumber(body.op.0 - body.suffix.len() as u64);
+        let suffix = Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt");
+        let suffix = suffix.above_base_of(&self.log);
         let building = Building {
             winner: best.header.from,
             log_view: body.log_view,
@@ -32,8 +35,8 @@ impl<S: Service> Replica<S> {
             head: body.head,
             commit: commits().max().expect("not empty"),
             commit_floor: commits().min().expect("not empty"),
-            suffix: Staged::from_run(after, body.previous, body.suffix.clone()).expect("checked on receipt"),
-            fetched: self.fetched_before(after, body.previous),
+            fetched: self.fetched_before(suffix.after(), suffix.previous()),
+            suffix,
             tell_at: self.now.monotonic,
         };
         if let Some(view) = self.better_view(&quorum, &building) {
@@ -72,7 +75,7 @@ impl<S: Service> Replica<S> {
     }
 
     /// Joins the winning log to the own one where their viewstamps agree; asks the winner for what is missing between (V6).
-    fn build_log(&mut self) {
+    pub(super) fn build_log(&mut self) {
         let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
         let Some(building) = change.building.as_mut() else { return };
         let (op, head) = (building.op, building.head);
@@ -104,7 +107,8 @@ impl<S: Service> Replica<S> {
             return;
         }
         building.tell_at = next;
-        let body = StartViewPending { op: building.fetched.op(), of: building.op };
+        let parts = self.checkpoint_transfer.as_ref().map_or(0, CheckpointTransfer::parts_fetched);
+        let body = StartViewPending { op: building.fetched.op(), of: building.op, parts };
         self.broadcast(Body::StartViewPending(body));
     }
 
@@ -131,18 +135,11 @@ impl<S: Service> Replica<S> {
         if header.view != self.view || m.log_view != self.log_view || !matches!(self.status, Status::ViewChange(_)) {
             return Err(Ignored::WrongStatus);
         }
-        if m.first <= self.log.base() || m.first > m.last || m.last > self.log.op() {
+        if m.first == OpNumber::ZERO || m.first > m.last || m.last > self.log.op() {
             return Err(Ignored::Malformed);
         }
-        let after = m.first.previous();
-        let bytes_max = self.options.transfer_bytes_max.min(m.bytes_max as usize);
-        let chunk = LogChunk {
-            log_view: self.log_view,
-            after,
-            previous: self.log.hash_at(after).expect("within the log"),
-            entries: self.log.run(m.first, m.last, bytes_max),
-        };
-        self.send(header.from, Body::LogChunk(chunk));
+        let content = self.log_after(m.first.previous(), m.last, m.bytes_max).ok_or(Ignored::WrongStatus)?;
+        self.send(header.from, Body::LogChunk(LogChunk { log_view: self.log_view, content }));
         Ok(())
     }
 
@@ -155,13 +152,20 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::Unasked);
         }
         let before = building.fetched.op();
-        if m.after == before && m.previous != building.fetched.head() {
+        let (after, previous, entries) = match m.content {
+            StateContent::Entries { after, previous, entries } => (after, previous, entries),
+            StateContent::NeedCheckpoint(id) => {
+                self.start_checkpoint_transfer(id);
+                return Ok(());
+            }
+        };
+        if after == before && previous != building.fetched.head() {
             // What an earlier view left is no part of this log.
             building.fetched = nothing;
             self.send_get_log();
             return Ok(());
         }
-        building.fetched.extend(m.after, m.previous, m.entries)?;
+        building.fetched.extend(after, previous, entries)?;
         if building.fetched.op() == before {
             return Err(Ignored::Duplicate);
         }

@@ -16,6 +16,10 @@ impl<S: Service> Replica<S> {
         self.heard_op = self.log.op();
         self.transfer = None;
         self.spare = None;
+        if !self.checkpoints.is_divergent() {
+            // Nothing of the log is missing.
+            self.checkpoint_transfer = None;
+        }
         self.votes.clear();
         if self.primary_of(self.view) == self.id {
             self.enter_primary();
@@ -79,19 +83,24 @@ impl<S: Service> Replica<S> {
         if first > self.log.op().next() {
             return self.keep_for_later(first, prepare);
         }
+        let checkpoint = prepare.checkpoint;
         self.append_run(prepare)?;
         self.drain_reorder();
         self.advance_commit_heard();
+        self.learn_quorum_checkpoint(checkpoint);
         Ok(())
     }
 
     /// 4.1 step 4: adds what is new to the log. What is known already must be the same, or it is not acknowledged again (N3).
     fn append_run(&mut self, prepare: Prepare) -> Result<(), Ignored> {
         let first = prepare.entries.first().expect("checked by the caller").op();
-        if first == OpNumber::ZERO || !self.log.matches(first.previous(), prepare.previous) {
+        let base = self.log.base();
+        if first == OpNumber::ZERO || (first > base && !self.log.matches(first.previous(), prepare.previous)) {
             return Err(Ignored::Malformed);
         }
-        for entry in prepare.entries {
+        let before = self.log.op();
+        // What is in a checkpoint was sent before its acknowledgement arrived; what follows is chained to it.
+        for entry in prepare.entries.into_iter().filter(|entry| entry.op() >= base) {
             match self.log.hash_at(entry.op()) {
                 Some(known) if known == entry.hash => {}
                 Some(_) => return Err(Ignored::Malformed),
@@ -101,9 +110,15 @@ impl<S: Service> Replica<S> {
                 None => return Err(Ignored::Malformed),
             }
         }
-        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
-        backup.ack_owed = true;
+        self.owe_acknowledgement(self.log.op() > before);
         Ok(())
+    }
+
+    /// What is new is acknowledged when it is durable, if that counts; what is known, at once and again (N3).
+    pub(super) fn owe_acknowledgement(&mut self, is_new: bool) {
+        let waits = is_new && self.journal.waits();
+        let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
+        backup.ack_owed |= !waits;
     }
 
     /// A PREPARE whose turn has not come is kept, not acknowledged; what is missing will be sent again, or asked for (N10).
@@ -166,23 +181,28 @@ impl<S: Service> Replica<S> {
             self.note_gap();
         }
         self.advance_commit_heard();
+        let (op, head) = self.acknowledged();
         let ack = CommitAck {
             sequence: commit.sequence,
             sent_at: commit.sent_at,
-            op: self.log.op(),
-            head: self.log.head_hash(),
+            op,
+            head,
             executed: self.executor.executed(),
+            checkpoint: self.checkpoints.newest_id(),
         };
         self.send(header.from, Body::CommitAck(ack));
+        self.learn_quorum_checkpoint(commit.checkpoint);
         Ok(())
     }
 
     /// One PREPAREOK for everything taken since the last drain.
     pub(super) fn flush_prepare_ok(&mut self) {
         let primary = self.primary_of(self.view);
+        let (op, head) = self.acknowledged();
         let Status::Backup(backup) = &mut self.status else { unreachable!("asked by status") };
         if std::mem::take(&mut backup.ack_owed) {
-            self.send(primary, Body::PrepareOk(PrepareOk { op: self.log.op(), head: self.log.head_hash() }));
+            let checkpoint = self.checkpoints.newest_id();
+            self.send(primary, Body::PrepareOk(PrepareOk { op, head, checkpoint }));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
-use crate::message::{Body, Message, StateContent};
+use crate::message::{Body, Message, QuorumCheckpoint, StateContent};
 use crate::numbers::{OpNumber, Timestamp};
 
 /// Half of all numbers. All of them count events, from zero, one at a time.
@@ -21,10 +21,12 @@ pub(super) fn is_plausible(message: &Message) -> bool {
 fn has_plausible_body(body: &Body) -> bool {
     let all = |numbers: &[u64]| numbers.iter().all(|number| *number <= NUMBER_MAX);
     match body {
-        Body::Prepare(m) => all(&[m.commit.0]) && is_plausible_run(&m.entries),
-        Body::PrepareOk(m) => all(&[m.op.0]),
-        Body::Commit(m) => all(&[m.op.0]) && m.commit <= m.op,
-        Body::CommitAck(m) => all(&[m.op.0]) && m.executed <= m.op,
+        Body::Prepare(m) => {
+            all(&[m.commit.0]) && is_plausible_run(&m.entries) && is_plausible_checkpoint(&m.checkpoint)
+        }
+        Body::PrepareOk(m) => all(&[m.op.0, m.checkpoint.op.0]),
+        Body::Commit(m) => all(&[m.op.0]) && m.commit <= m.op && is_plausible_checkpoint(&m.checkpoint),
+        Body::CommitAck(m) => all(&[m.op.0]) && m.executed <= m.op && m.checkpoint.op <= m.executed,
         Body::StartViewChange(m) => {
             all(&[m.candidate.0]) && m.votes.iter().all(|vote| vote.incarnation.0 <= NUMBER_MAX)
         }
@@ -32,12 +34,12 @@ fn has_plausible_body(body: &Body) -> bool {
             all(&[m.log_view.0]) && is_plausible_log(m.op, m.commit, m.base, &m.suffix) && knows(&m.crash_vector)
         }
         Body::StartView(m) => is_plausible_log(m.op, m.commit, m.base, &m.suffix),
-        Body::StartViewPending(m) => all(&[m.of.0]) && m.op <= m.of,
+        Body::StartViewPending(m) => all(&[m.of.0, m.parts]) && m.op <= m.of,
         Body::GetState(m) => all(&[m.target.0, m.from.0, m.head_op.0]),
         Body::NewState(m) => is_plausible_log(m.op, m.commit, OpNumber::ZERO, &[]) && is_plausible_content(&m.content),
         Body::GetLog(m) => all(&[m.log_view.0, m.first.0, m.last.0]),
-        Body::LogChunk(m) => all(&[m.log_view.0, m.after.0]) && is_plausible_run(&m.entries),
-        Body::Recovery(m) => all(&[m.checkpoint.0]),
+        Body::LogChunk(m) => all(&[m.log_view.0]) && is_plausible_content(&m.content),
+        Body::Recovery(m) => all(&[m.op.0, m.view.0]),
         Body::RecoveryResponse(m) => {
             knows(&m.crash_vector) && m.primary.is_none_or(|p| is_plausible_log(p.op, p.commit, p.base, &[]))
         }
@@ -45,6 +47,9 @@ fn has_plausible_body(body: &Body) -> bool {
         Body::StaleIncarnation(m) => all(&[m.known.0]),
         Body::Predict(m) => all(&[m.request.session.0, m.request.number.0]),
         Body::PredictOk(m) => all(&[m.request.session.0, m.request.number.0]),
+        Body::GetPages(m) => all(&[m.checkpoint.op.0]),
+        Body::Pages(m) => all(&[m.checkpoint.op.0]),
+        Body::NewRoot(m) => all(&[m.checkpoint.op.0]),
         Body::GetIncarnation(_)
         | Body::AlsoRecovering(_)
         | Body::Bootstrap(_)
@@ -55,6 +60,10 @@ fn has_plausible_body(body: &Body) -> bool {
     }
 }
 
+fn is_plausible_checkpoint(checkpoint: &QuorumCheckpoint) -> bool {
+    checkpoint.held.0 <= NUMBER_MAX && checkpoint.agreed.op.0 <= NUMBER_MAX
+}
+
 fn is_plausible_log(op: OpNumber, commit: OpNumber, base: OpNumber, suffix: &[Entry]) -> bool {
     let fits = suffix.len() as u64 <= op.distance_from(base);
     op.0 <= NUMBER_MAX && base <= commit && commit <= op && fits && is_plausible_run(suffix)
@@ -63,7 +72,7 @@ fn is_plausible_log(op: OpNumber, commit: OpNumber, base: OpNumber, suffix: &[En
 fn is_plausible_content(content: &StateContent) -> bool {
     match content {
         StateContent::Entries { after, entries, .. } => after.0 <= NUMBER_MAX && is_plausible_run(entries),
-        StateContent::NeedCheckpoint { op, .. } => op.0 <= NUMBER_MAX,
+        StateContent::NeedCheckpoint(id) => id.op.0 <= NUMBER_MAX,
     }
 }
 

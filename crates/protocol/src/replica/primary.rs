@@ -6,6 +6,7 @@ use super::Replica;
 use super::io::Ignored;
 use super::plausible::WALL_CLOCK_MAX;
 use super::status::{Peer, Primary, Status};
+use crate::checkpoint::CheckpointId;
 use crate::in_flight::InFlight;
 use crate::log::{Entry, Request};
 use crate::message::{Body, Commit, Header, Prepare};
@@ -40,6 +41,7 @@ impl<S: Service> Replica<S> {
             heartbeat_sequence: 0,
             progress_at: now,
             abdicated: false,
+            reports: Default::default(),
         });
         self.count_acknowledgements();
     }
@@ -82,9 +84,10 @@ impl<S: Service> Replica<S> {
         }
     }
 
-    /// A backup that lags more than the pipeline is long is not flooded: it fetches what it lacks by GETSTATE (5.2).
+    /// A backup that lags more than the pipeline is long is not flooded, and to one that lacks what was cut off the log nothing can
+    /// be sent: it fetches what it lacks by GETSTATE (5.2).
     fn is_within_reach(&self, peer: &Peer) -> bool {
-        self.log.op().distance_from(peer.acked) <= self.options.pipeline_ops_max
+        peer.acked >= self.log.base() && self.log.op().distance_from(peer.acked) <= self.options.pipeline_ops_max
     }
 
     /// Sends everything above `sent` to these backups, or to all, in runs of bounded size.
@@ -93,7 +96,8 @@ impl<S: Service> Replica<S> {
             let entries = self.log.run(sent.next(), self.log.op(), self.options.prepare_bytes_max);
             let previous = self.log.hash_at(sent).expect("within the log");
             sent = entries.last().expect("not empty").op();
-            let body = Body::Prepare(Prepare { previous, entries, commit: self.commit });
+            let (commit, checkpoint) = (self.commit, self.checkpoints.quorum());
+            let body = Body::Prepare(Prepare { previous, entries, commit, checkpoint });
             match to {
                 None => self.broadcast(body),
                 Some(ids) => ids.iter().for_each(|id| self.send(*id, body.clone())),
@@ -123,16 +127,24 @@ impl<S: Service> Replica<S> {
     /// 4.1 step 5. Also taken from COMMITACK, so that a lost PREPAREOK is made good by the next heartbeat.
     ///
     /// What is held under the number has to be what was sent: after a restart, or at the beginning of a cluster, it may not be.
-    pub(super) fn on_prepare_ok(&mut self, header: Header, op: OpNumber, head: ChainHash) -> Result<(), Ignored> {
+    pub(super) fn on_prepare_ok(
+        &mut self,
+        header: Header,
+        op: OpNumber,
+        head: ChainHash,
+        checkpoint: CheckpointId,
+    ) -> Result<(), Ignored> {
         self.admit_from_backup(header)?;
         let now = self.now.monotonic;
         let Status::Primary(primary) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        if !self.log.matches(op, head) {
+        // Of what is in a checkpoint no hash is known. It counts for nothing, but its sender is there.
+        let is_cut_off = op < self.log.base();
+        if !is_cut_off && !self.log.matches(op, head) {
             return Err(Ignored::OtherLog);
         }
         let peer = primary.peer_mut(header.from);
         peer.heard_at = now;
-        if op > peer.acked {
+        if op > peer.acked && !is_cut_off {
             peer.acked = op;
             peer.sent = peer.sent.max(op);
             peer.retries = 0;
@@ -142,18 +154,19 @@ impl<S: Service> Replica<S> {
         } else if op == peer.sent {
             peer.retry_at = None;
         }
+        self.note_checkpoint(header.from, checkpoint);
         self.resume_if_able();
         Ok(())
     }
 
     /// Commits what a quorum holds in this view (2.2, 4.1 step 5).
     pub(super) fn count_acknowledgements(&mut self) {
+        // Its own vote counts as far as a backup's would.
+        let (quorum, own) = (self.configuration.quorum(), self.acknowledged_op());
         let Status::Primary(primary) = &mut self.status else { unreachable!("only a primary counts") };
-        let (quorum, op) = (self.configuration.quorum(), self.log.op());
-        let held_by_quorum =
-            |held: &OpNumber| 1 + primary.peers.iter().filter(|peer| peer.acked >= *held).count() >= quorum;
-        let held = primary.peers.iter().map(|peer| peer.acked).chain((quorum == 1).then_some(op));
-        let Some(commit) = held.filter(|held| *held > self.commit).filter(held_by_quorum).max() else { return };
+        let held = || primary.peers.iter().map(|peer| peer.acked).chain([own]);
+        let held_by_quorum = |op: &OpNumber| held().filter(|held| held >= op).count() >= quorum;
+        let Some(commit) = held().filter(|op| *op > self.commit).filter(held_by_quorum).max() else { return };
         let committed = self.log.iter_above(self.commit).take_while(|entry| entry.op() <= commit);
         let bytes: usize = committed.map(Entry::size).sum();
         primary.pipeline_bytes -= bytes;
@@ -189,12 +202,13 @@ impl<S: Service> Replica<S> {
         let delay = options.prepare_retry.saturating_mul(1 << peer.retries.min(16));
         peer.retry_at = Some(now.after(delay.min(options.prepare_retry_max)));
         let peer = peer.clone();
-        if peer.acked >= peer.sent || peer.acked < self.log.base() || !self.is_within_reach(&peer) {
+        if peer.acked >= peer.sent || !self.is_within_reach(&peer) {
             return;
         }
         let entries = self.log.run(peer.acked.next(), peer.sent, options.prepare_bytes_max);
         let previous = self.log.hash_at(peer.acked).expect("within the log");
-        self.send(id, Body::Prepare(Prepare { previous, entries, commit: self.commit }));
+        let (commit, checkpoint) = (self.commit, self.checkpoints.quorum());
+        self.send(id, Body::Prepare(Prepare { previous, entries, commit, checkpoint }));
     }
 
     /// 4.1 step 6, sent on schedule to whoever was not sent a PREPARE meanwhile; acknowledged, so that an idle primary knows
@@ -210,7 +224,8 @@ impl<S: Service> Replica<S> {
         }
         primary.heartbeat_sequence += 1;
         let sequence = primary.heartbeat_sequence;
-        self.broadcast(Body::Commit(Commit { commit, op, sequence, sent_at: now }));
+        let checkpoint = self.checkpoints.quorum();
+        self.broadcast(Body::Commit(Commit { commit, op, sequence, sent_at: now, checkpoint }));
     }
 
     fn hears_quorum(&self) -> bool {
@@ -236,9 +251,16 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// A primary whose state is not that of a quorum answers nobody, and falls silent, so that another takes over.
+    pub(super) fn abdicate_when_divergent(&mut self) {
+        if let Status::Primary(primary) = &mut self.status {
+            primary.abdicated = true;
+        }
+    }
+
     fn resume_if_able(&mut self) {
         let is_abdicated = matches!(&self.status, Status::Primary(primary) if primary.abdicated);
-        if !is_abdicated || !self.hears_quorum() || self.is_stalled() {
+        if !is_abdicated || !self.hears_quorum() || self.is_stalled() || self.checkpoints.is_divergent() {
             return;
         }
         let Status::Primary(primary) = &mut self.status else { unreachable!("asked by status") };

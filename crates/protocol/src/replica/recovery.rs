@@ -42,6 +42,7 @@ impl<S: Service> Replica<S> {
             also_recovering: BTreeSet::new(),
             also_recovering_before: BTreeSet::new(),
             quorum_lost: false,
+            view_floor: ViewNumber::ZERO,
         });
         self.status_changed();
         match last {
@@ -50,16 +51,28 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// A disk tells in which view the replica was before. Without a later one it would go back on its word; crash vectors void that
+    /// word, so this is caution, not necessity.
+    pub(super) fn finish_in_view_or_later(&mut self, view: ViewNumber) {
+        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        if self.journal.waits() {
+            recovering.view_floor = view;
+        }
+    }
+
     fn forget_everything(&mut self) {
         self.log = Log::default();
         self.commit = OpNumber::ZERO;
-        self.executor.reset();
+        self.executor.reset(&self.cluster_options);
+        self.checkpoints.clear();
         self.crash_vector = CrashVector::default();
         self.recoveries.clear();
         self.view = ViewNumber::ZERO;
         self.log_view = ViewNumber::ZERO;
         self.incarnation = Incarnation::ZERO;
+        self.journal.begin_anew();
         self.transfer = None;
+        self.checkpoint_transfer = None;
         self.spare = None;
         self.votes.clear();
         self.evidence.clear();
@@ -102,7 +115,8 @@ impl<S: Service> Replica<S> {
                 Body::GetIncarnation(GetIncarnation { nonce: *nonce, attempt })
             }
             RecoveryStage::Asking { nonce, .. } | RecoveryStage::Fetching { nonce, .. } => {
-                Body::Recovery(Recovery { nonce: *nonce, attempt, checkpoint: OpNumber::ZERO })
+                let (op, view) = (self.log.op(), recovering.view_floor);
+                Body::Recovery(Recovery { nonce: *nonce, attempt, op, view })
             }
             RecoveryStage::Saving => return,
         };
@@ -147,6 +161,11 @@ impl<S: Service> Replica<S> {
         crash_vector.raise(self.id, self.incarnation);
         let response = RecoveryResponse { nonce: m.nonce, crash_vector, primary };
         self.send(header.from, Body::RecoveryResponse(Box::new(response)));
+        if m.view > self.view {
+            // It will not come back into an earlier view than it was in: let there be a later one.
+            self.heard_view = self.heard_view.max(m.view.previous());
+            self.vote();
+        }
         // C10: the first RECOVERY of a new life is proof of a crash. A copy of it may be late, and its sender well again.
         if is_news {
             self.note_gone(header.from);
@@ -240,7 +259,7 @@ impl<S: Service> Replica<S> {
             _ => return,
         };
         let Some(found) = found_in(responses, self.configuration.quorum()) else { return };
-        if found_view.is_some_and(|view| view >= found.view) {
+        if found.view < recovering.view_floor || found_view.is_some_and(|view| view >= found.view) {
             return;
         }
         recovering.stage = RecoveryStage::Fetching { nonce, responses: responses.clone(), found: found.clone() };
@@ -260,6 +279,13 @@ impl<S: Service> Replica<S> {
         previous: ChainHash,
         entries: Vec<Entry>,
     ) -> Result<(), Ignored> {
+        let is_own = self.log.hash_at(after).is_some();
+        if is_own && !self.log.matches(after, previous) {
+            self.distrust_prefix();
+            self.outputs.push_back(Output::Event(Event::DiskDistrusted { op: after }));
+            self.send_get_state();
+            return Err(Ignored::OtherLog);
+        }
         let before = self.staged_op();
         self.stage(after, previous, entries)?;
         let retry_at = self.now.monotonic.after(self.options.recovery_retry_max);
@@ -274,17 +300,19 @@ impl<S: Service> Replica<S> {
     }
 
     /// "Then it updates its state using the information from the primary, changes its status to normal" (4.3 step 3).
-    fn finish_recovery_if_complete(&mut self) -> bool {
+    pub(super) fn finish_recovery_if_complete(&mut self) -> bool {
         let Status::Recovering(Recovering { stage: RecoveryStage::Fetching { found, .. }, .. }) = &self.status else {
             return false;
         };
         let found = found.clone();
         let staged = match &mut self.transfer {
+            // All that was found is in a checkpoint: whatever was acknowledged before the crash is there, if it was ever committed.
+            _ if self.log.base() >= found.op => Staged::new(self.log.op(), self.log.head_hash()),
             Some(Transfer { staged: Some(staged), .. }) if staged.op() >= found.op => std::mem::take(staged),
-            _ if found.op == OpNumber::ZERO => Staged::default(),
+            _ if self.log.matches(found.op, found.head) => Staged::new(found.op, found.head),
             _ => return false,
         };
-        if staged.hash_at(found.op) != Some(found.head) {
+        if staged.op() >= found.op && staged.after() <= found.op && staged.hash_at(found.op) != Some(found.head) {
             // Somebody sent a log that is not the primary's: it was not relied on, so fetch it again.
             *self.ignored.entry(Ignored::Malformed).or_default() += 1;
             if let Some(transfer) = &mut self.transfer {
@@ -296,7 +324,7 @@ impl<S: Service> Replica<S> {
         // The vectors of exactly the answers used; without them a DOVIEWCHANGE from before a crash might be counted (trace E).
         self.crash_vector.merge(&found.crash_vector);
         self.view = found.view;
-        self.commit = found.commit;
+        self.commit = self.commit.max(found.commit.min(self.log.op()));
         self.enter_normal();
         true
     }

@@ -82,6 +82,13 @@ impl Staged {
         Self { after: op, previous, entries: self.entries.split_off(known) }
     }
 
+    /// This piece without what `log` holds in a checkpoint only, if it agrees with that.
+    pub(super) fn above_base_of(self, log: &Log) -> Self {
+        let base = log.base();
+        let reaches_below = self.after < base && self.op() >= base;
+        if reaches_below && self.hash_at(base) == log.hash_at(base) { self.split_above(base) } else { self }
+    }
+
     /// Puts this piece on top of `lower`. Panics unless they join.
     pub(super) fn append_to(self, lower: &mut Self) {
         assert!(lower.op() == self.after && lower.head() == self.previous, "the pieces join");

@@ -89,12 +89,20 @@ impl<S: Service> Replica<S> {
             return Err(Ignored::WrongStatus);
         }
         let after = if self.log.matches(m.head_op, m.head) { m.head_op } else { m.from };
-        let Some(previous) = self.log.hash_at(after) else { return Err(Ignored::Malformed) };
-        let bytes_max = self.options.transfer_bytes_max.min(m.bytes_max as usize);
-        let entries = self.log.run(after.next(), self.log.op(), bytes_max);
-        let content = StateContent::Entries { after, previous, entries };
+        let content = self.log_after(after, self.log.op(), m.bytes_max).ok_or(Ignored::WrongStatus)?;
         self.send(header.from, Body::NewState(Box::new(NewState { content, op: self.log.op(), commit: self.commit })));
         Ok(())
+    }
+
+    /// A part of the log above `after`, up to `last`; or the checkpoint that is needed first, when the log no longer reaches so far
+    /// back (5.2: "it's possible for there to be a gap").
+    pub(super) fn log_after(&self, after: OpNumber, last: OpNumber, bytes_max: u32) -> Option<StateContent> {
+        let Some(previous) = self.log.hash_at(after) else {
+            return self.checkpoints.to_offer().map(StateContent::NeedCheckpoint);
+        };
+        let bytes_max = self.options.transfer_bytes_max.min(bytes_max as usize);
+        let entries = self.log.run(after.next(), last, bytes_max);
+        Some(StateContent::Entries { after, previous, entries })
     }
 
     pub(super) fn on_new_state(&mut self, header: Header, m: NewState) -> Result<(), Ignored> {
@@ -102,11 +110,18 @@ impl<S: Service> Replica<S> {
         if commit > op {
             return Err(Ignored::Malformed);
         }
-        let StateContent::Entries { after, previous, entries } = content else { return Err(Ignored::Unasked) };
         let Some(transfer) = &self.transfer else { return Err(Ignored::Unasked) };
         if transfer.target != header.view {
             return Err(Ignored::Unasked);
         }
+        let (after, previous, entries) = match content {
+            StateContent::Entries { after, previous, entries } => (after, previous, entries),
+            StateContent::NeedCheckpoint(id) => {
+                self.step_down_for(header);
+                self.start_checkpoint_transfer(id);
+                return Ok(());
+            }
+        };
         if matches!(self.status, Status::Recovering(_)) {
             return self.recovery_chunk(after, previous, entries);
         }
@@ -128,6 +143,15 @@ impl<S: Service> Replica<S> {
         self.extend_view_change();
         self.send_get_state();
         Ok(())
+    }
+
+    /// A primary that lacks what others have cut off was deposed long since. It installs no state under the requests in its hands,
+    /// but leaves its view for the one that has started.
+    fn step_down_for(&mut self, started: Header) {
+        if matches!(self.status, Status::Primary(_)) && started.view > self.view {
+            self.enter_view_change(started.view);
+            self.start_transfer(started.view, started.from);
+        }
     }
 
     pub(super) fn staged_op(&self) -> Option<OpNumber> {
@@ -172,8 +196,8 @@ impl<S: Service> Replica<S> {
         }
         backup.commit_heard = backup.commit_heard.max(commit);
         if gap.op() > before {
-            backup.ack_owed = true;
             gap.split_above(before).splice_onto(&mut self.log);
+            self.owe_acknowledgement(true);
         }
         self.drain_reorder();
         self.advance_commit_heard();
@@ -189,7 +213,7 @@ impl<S: Service> Replica<S> {
     pub(super) fn tick_transfer(&mut self) {
         let now = self.now.monotonic;
         let Some(transfer) = &self.transfer else { return };
-        if now < transfer.retry_at {
+        if now < transfer.retry_at || self.checkpoint_transfer.is_some() {
             return;
         }
         let is_filled = transfer.target == self.log_view && self.log.op() >= self.heard_op;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::checkpoints::Reports;
 use super::io::StatusName;
 use super::prediction::PreSteps;
 use super::reach::Reach;
@@ -58,6 +59,8 @@ pub(super) struct Primary {
     pub progress_at: Time,
     /// It hears no quorum, or makes no progress, and has fallen silent, so that others take over (V8).
     pub abdicated: bool,
+    /// The checkpoints of the backups.
+    pub reports: Reports,
 }
 
 /// What the primary knows of a backup.
@@ -101,8 +104,8 @@ pub(super) struct ViewChange {
     pub retry_at: Time,
     /// When to vote for the next view.
     pub timeout_at: Time,
-    /// How far the new primary has said it has the log.
-    pub pending: Option<OpNumber>,
+    /// How far the new primary has said it has the log, and how many parts of a checkpoint.
+    pub pending: Option<(OpNumber, u64)>,
     /// Who was heard, and whom they hear.
     pub reach: Reach,
 }
@@ -138,6 +141,8 @@ pub(super) struct Recovering {
     pub also_recovering_before: BTreeSet<NodeId>,
     /// So many did both times that too few are left who remember.
     pub quorum_lost: bool,
+    /// It was in this view before, by its disk, and goes back into no earlier one.
+    pub view_floor: ViewNumber,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

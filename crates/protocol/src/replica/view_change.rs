@@ -16,8 +16,13 @@ impl<S: Service> Replica<S> {
     /// 4.2 step 1: "advances its view-number, sets its status to view-change"; the log stays as it is until a view starts.
     pub(super) fn enter_view_change(&mut self, view: ViewNumber) {
         assert!(view > self.view, "views only advance");
-        let now = self.now.monotonic;
         self.view = view;
+        self.begin_view_change();
+    }
+
+    /// The view change to the present view-number begins, or begins again after a restart.
+    pub(super) fn begin_view_change(&mut self) {
+        let now = self.now.monotonic;
         self.keep_what_was_fetched();
         self.votes.clear();
         let doubled = self.options.view_change_timeout.saturating_mul(1 << self.failed_view_changes.min(16));
@@ -44,8 +49,16 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// R9: a replica that started again without RECOVERY waits until what it may have promised a primary is over.
+    fn may_promise(&self) -> bool {
+        self.now.monotonic >= self.promises_from
+    }
+
     /// 4.2 step 2, with a suffix of the log bounded in bytes (5.3).
     fn send_do_view_change(&mut self) {
+        if !self.may_promise() {
+            return;
+        }
         let suffix = self.log.suffix(self.log.base(), self.options.do_view_change_bytes_max);
         let after = OpNumber(self.log.op().0 - suffix.len() as u64);
         let mut crash_vector = self.crash_vector.clone();
@@ -106,7 +119,7 @@ impl<S: Service> Replica<S> {
             Some(known) => *known = message,
             None => change.do_view_changes.push(message),
         }
-        if change.building.is_none() {
+        if change.building.is_none() && self.may_promise() {
             self.choose_log();
         }
     }
@@ -158,10 +171,11 @@ impl<S: Service> Replica<S> {
         if suffix.head() != m.head {
             return Err(Ignored::Malformed);
         }
+        let suffix = suffix.above_base_of(&self.log);
         if self.log.matches(m.op, m.head) {
             return self.install(header.view, Staged::new(m.op, m.head), m.commit);
         }
-        if self.log.matches(after, m.previous) {
+        if self.log.matches(suffix.after(), suffix.previous()) {
             return self.install(header.view, suffix, m.commit);
         }
         self.heard_started(header);
@@ -221,10 +235,10 @@ impl<S: Service> Replica<S> {
             self.enter_view_change(header.view);
         }
         let Status::ViewChange(change) = &mut self.status else { return Err(Ignored::WrongStatus) };
-        if change.pending.is_some_and(|op| op >= m.op) {
+        if change.pending.is_some_and(|pending| pending >= (m.op, m.parts)) {
             return Err(Ignored::Duplicate);
         }
-        change.pending = Some(m.op);
+        change.pending = Some((m.op, m.parts));
         self.extend_view_change();
         Ok(())
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use viewstamped_protocol::codec::{Frame, Hello, Purpose, VERSION};
 use viewstamped_protocol::log::{Entry, Request};
 use viewstamped_protocol::message::{
-    Body, ClientReply, ClientRequest, Header, Predict, PredictOk, Prepare, PrepareOk, RequestId,
+    Body, ClientReply, ClientRequest, Header, Predict, PredictOk, Prepare, PrepareOk, QuorumCheckpoint, RequestId,
 };
 use viewstamped_protocol::*;
 
@@ -63,15 +63,16 @@ fn hello() {
 
 #[test]
 fn prepare_ok() {
-    let body = Body::PrepareOk(PrepareOk { op: OpNumber(12), head: ChainHash(0xd0) });
+    let body =
+        Body::PrepareOk(PrepareOk { op: OpNumber(12), head: ChainHash(0xd0), checkpoint: CheckpointId::default() });
     assert_golden(
         &Frame::Replica(Message { header: HEADER, body }),
         &[
             "f6565252",                         // magic
             "0100",                             // version
             "0203",                             // kind
-            "18000000",                         // length of the body
-            "8ec65365",                         // checksum
+            "40000000",                         // length of the body
+            "e1bc3432",                         // checksum
             "c1000000000000000000000000000000", // cluster
             "0e00000000000000",                 // epoch
             "0300000000000000",                 // view
@@ -79,6 +80,9 @@ fn prepare_ok() {
             "0500000000000000",                 // incarnation
             "0c00000000000000",                 // op-number
             "d0000000000000000000000000000000", // chain hash
+            "0000000000000000",                 // op-number of the checkpoint
+            "00000000000000000000000000000000", // root of the checkpoint
+            "00000000000000000000000000000000",
         ],
     );
 }
@@ -96,21 +100,30 @@ fn prepare() {
     let ballot = Ballot { epoch: EpochNumber(0xe), view: ViewNumber(2) };
     let stamp = Viewstamp { ballot, op: OpNumber(12) };
     let entry = Entry::new(ChainHash(0x1234), stamp, Timestamp(99), request);
-    let body = Body::Prepare(Prepare { previous: ChainHash(0x1234), entries: vec![entry], commit: OpNumber(11) });
+    let body = Body::Prepare(Prepare {
+        previous: ChainHash(0x1234),
+        entries: vec![entry],
+        commit: OpNumber(11),
+        checkpoint: QuorumCheckpoint::default(),
+    });
     assert_golden(
         &Frame::Replica(Message { header: HEADER, body }),
         &[
             "f6565252",                         // magic
             "0100",                             // version
             "0103",                             // kind
-            "81000000",                         // length of the body
-            "e38e05a6",                         // checksum
+            "b1000000",                         // length of the body
+            "3abbeb52",                         // checksum
             "c1000000000000000000000000000000", // cluster
             "0e00000000000000",                 // epoch
             "0300000000000000",                 // view
             "0200000000000000",                 // node
             "0500000000000000",                 // incarnation
             "0b00000000000000",                 // commit-number
+            "0000000000000000",                 // op-number of a quorum's checkpoint
+            "0000000000000000",                 // op-number of the checkpoint agreed on
+            "00000000000000000000000000000000", // root of the checkpoint agreed on
+            "00000000000000000000000000000000",
             "0b00000000000000",                 // op-number below the entries
             "34120000000000000000000000000000", // chain hash below the entries
             "c999d7b540338eaf466c49fd1336ed1e", // chain hash of the last entry

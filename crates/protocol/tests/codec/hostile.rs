@@ -33,7 +33,12 @@ fn entry(previous: ChainHash, op: u64) -> Entry {
 }
 
 fn prepare(entries: Vec<Entry>) -> Frame {
-    message(Body::Prepare(Prepare { previous: ChainHash(5), entries, commit: OpNumber(0) }))
+    message(Body::Prepare(Prepare {
+        previous: ChainHash(5),
+        entries,
+        commit: OpNumber(0),
+        checkpoint: QuorumCheckpoint::default(),
+    }))
 }
 
 /// Whether the last field goes on to the end of the frame, so that a shorter or longer frame has a shorter or longer one.
@@ -240,7 +245,11 @@ fn more_entries_than_the_frame_has_bytes_for_are_refused_before_making_room() {
 
 #[test]
 fn nobody_can_make_a_counter_overflow() {
-    let frame = message(Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(5) }));
+    let frame = message(Body::PrepareOk(PrepareOk {
+        op: OpNumber(1),
+        head: ChainHash(5),
+        checkpoint: CheckpointId::default(),
+    }));
     let found = NUMBER_MAX + 1;
     let error = tampered(&frame, 0, &found.to_le_bytes());
     assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREPAREOK", field: "op-number", found });

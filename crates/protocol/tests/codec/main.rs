@@ -2,6 +2,7 @@
 
 mod golden;
 mod hostile;
+mod journal;
 mod round_trip;
 mod strategies;
 

@@ -163,14 +163,17 @@ fn view_change_body() -> impl Strategy<Value = Body> {
             last,
             bytes_max
         })),
-        (view(), run(0)).prop_map(|(log_view, run)| Body::LogChunk(LogChunk {
-            log_view,
-            after: run.after,
-            previous: run.previous,
-            entries: run.entries,
-        })),
+        (view(), content()).prop_map(|(log_view, content)| Body::LogChunk(LogChunk { log_view, content })),
         Just(Body::ViewHint),
     ]
+}
+
+fn checkpoint_id() -> impl Strategy<Value = CheckpointId> {
+    (op(), any::<[u8; 32]>()).prop_map(|(op, root)| CheckpointId { op, root: CheckpointRoot(root) })
+}
+
+fn quorum_checkpoint() -> impl Strategy<Value = QuorumCheckpoint> {
+    (op(), checkpoint_id()).prop_map(|(held, agreed)| QuorumCheckpoint { held, agreed })
 }
 
 fn request_id() -> impl Strategy<Value = RequestId> {
@@ -182,29 +185,41 @@ fn request_id() -> impl Strategy<Value = RequestId> {
     })
 }
 
-fn normal_body() -> impl Strategy<Value = Body> {
-    let content = prop_oneof![
-        run(0).prop_map(|run| StateContent::Entries { after: run.after, previous: run.previous, entries: run.entries }),
-        (op(), any::<[u8; 32]>()).prop_map(|(op, root)| StateContent::NeedCheckpoint { op, root }),
-    ];
+fn content() -> impl Strategy<Value = StateContent> {
     prop_oneof![
-        (run(1), op()).prop_map(|(run, commit)| Body::Prepare(Prepare {
+        run(0).prop_map(|run| StateContent::Entries { after: run.after, previous: run.previous, entries: run.entries }),
+        checkpoint_id().prop_map(StateContent::NeedCheckpoint),
+    ]
+}
+
+fn normal_body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        (run(1), op(), quorum_checkpoint()).prop_map(|(run, commit, checkpoint)| Body::Prepare(Prepare {
             previous: run.previous,
             entries: run.entries,
             commit,
+            checkpoint,
         })),
-        (op(), hash()).prop_map(|(op, head)| Body::PrepareOk(PrepareOk { op, head })),
-        (op(), op()).prop_map(|(op, of)| Body::StartViewPending(StartViewPending { op, of })),
-        (op(), op(), number(), number()).prop_map(|(commit, op, sequence, sent_at)| {
-            Body::Commit(Commit { commit, op, sequence, sent_at: Time(sent_at) })
-        }),
-        (number(), number(), op(), hash(), op()).prop_map(|(sequence, sent_at, op, head, executed)| {
-            Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, head, executed })
-        }),
+        (op(), hash(), checkpoint_id()).prop_map(|(op, head, checkpoint)| Body::PrepareOk(PrepareOk {
+            op,
+            head,
+            checkpoint
+        })),
+        (op(), op(), number()).prop_map(|(op, of, parts)| Body::StartViewPending(StartViewPending { op, of, parts })),
+        (op(), op(), number(), number(), quorum_checkpoint()).prop_map(
+            |(commit, op, sequence, sent_at, checkpoint)| {
+                Body::Commit(Commit { commit, op, sequence, sent_at: Time(sent_at), checkpoint })
+            }
+        ),
+        (number(), number(), op(), hash(), op(), checkpoint_id()).prop_map(
+            |(sequence, sent_at, op, head, executed, checkpoint)| {
+                Body::CommitAck(CommitAck { sequence, sent_at: Time(sent_at), op, head, executed, checkpoint })
+            }
+        ),
         (view(), op(), op(), hash(), any::<u32>()).prop_map(|(target, from, head_op, head, bytes_max)| {
             Body::GetState(GetState { target, from, head_op, head, bytes_max })
         }),
-        (content, op(), op()).prop_map(|(content, op, commit)| Body::NewState(Box::new(NewState {
+        (content(), op(), op()).prop_map(|(content, op, commit)| Body::NewState(Box::new(NewState {
             content,
             op,
             commit
@@ -219,10 +234,11 @@ fn recovery_body() -> impl Strategy<Value = Body> {
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
     let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
     prop_oneof![
-        (nonce(), any::<u32>(), op()).prop_map(|(nonce, attempt, checkpoint)| Body::Recovery(Recovery {
+        (nonce(), any::<u32>(), op(), view()).prop_map(|(nonce, attempt, op, view)| Body::Recovery(Recovery {
             nonce,
             attempt,
-            checkpoint
+            op,
+            view
         })),
         (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
@@ -317,5 +333,39 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         1 => hello().prop_map(Frame::Hello),
         1 => Just(Frame::StatusRequest),
         1 => bytes().prop_map(Frame::Status),
+    ]
+}
+
+/// A record of a journal.
+pub fn record() -> impl Strategy<Value = Record> {
+    let recoveries = || btree_map(node(), nonce(), 0..=MEMBERS_MAX);
+    let rebase = (incarnation(), view(), view(), op(), number(), crash_vector(), recoveries(), run(0)).prop_map(
+        |(incarnation, view, log_view, commit, timestamp, crash_vector, recoveries, run)| Rebase {
+            incarnation,
+            view,
+            log_view,
+            commit,
+            base: run.after,
+            base_hash: run.previous,
+            base_timestamp: Timestamp(timestamp),
+            crash_vector,
+            recoveries,
+            entries: run.entries,
+        },
+    );
+    prop_oneof![
+        rebase.prop_map(|rebase| Record::Rebase(Box::new(rebase))),
+        (run(1), op()).prop_map(|(run, commit)| Record::Append { entries: run.entries, commit }),
+        (view(), run(0), op()).prop_map(|(view, run, commit)| Record::Install {
+            view,
+            after: run.after,
+            previous: run.previous,
+            entries: run.entries,
+            commit,
+        }),
+        (view(), op()).prop_map(|(view, commit)| Record::View { view, commit }),
+        (crash_vector(), recoveries())
+            .prop_map(|(crash_vector, recoveries)| Record::Knowledge { crash_vector, recoveries }),
+        op().prop_map(Record::Commit),
     ]
 }

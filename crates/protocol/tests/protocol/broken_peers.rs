@@ -37,13 +37,22 @@ fn messages(n: u64) -> Vec<Body> {
         RequestId { client: ClientId(42), session: SessionNumber(n), slot: u32::MAX, number: RequestNumber(n) };
     let content = StateContent::Entries { after: op, previous, entries: entries.clone() };
     let primary = Some(PrimaryState { op, commit: op, head, base });
+    let id = CheckpointId { op, root: CheckpointRoot([7; 32]) };
+    let checkpoint = QuorumCheckpoint { held: op, agreed: id };
     vec![
-        Body::Prepare(Prepare { previous, entries: entries.clone(), commit: op }),
-        Body::Prepare(Prepare { previous, entries: Vec::new(), commit: op }),
-        Body::PrepareOk(PrepareOk { op, head: ChainHash(0) }),
-        Body::StartViewPending(StartViewPending { op, of: op }),
-        Body::Commit(Commit { commit: op, op, sequence: n, sent_at: Time(n) }),
-        Body::CommitAck(CommitAck { sequence: n, sent_at: Time(n), op, head: ChainHash(0), executed: op }),
+        Body::Prepare(Prepare { previous, entries: entries.clone(), commit: op, checkpoint }),
+        Body::Prepare(Prepare { previous, entries: Vec::new(), commit: op, checkpoint: QuorumCheckpoint::default() }),
+        Body::PrepareOk(PrepareOk { op, head: ChainHash(0), checkpoint: id }),
+        Body::StartViewPending(StartViewPending { op, of: op, parts: n }),
+        Body::Commit(Commit { commit: op, op, sequence: n, sent_at: Time(n), checkpoint }),
+        Body::CommitAck(CommitAck {
+            sequence: n,
+            sent_at: Time(n),
+            op,
+            head: ChainHash(0),
+            executed: op,
+            checkpoint: id,
+        }),
         Body::StartViewChange(StartViewChange { candidate: view, votes, confirmed: false }),
         Body::StartViewChange(StartViewChange { candidate: view, votes: Vec::new(), confirmed: true }),
         Body::DoViewChange(Box::new(do_view_change(ViewNumber(0)))),
@@ -57,14 +66,10 @@ fn messages(n: u64) -> Vec<Body> {
         Body::StartView(Box::new(StartView { op, commit: op, base, head: previous, previous, suffix: Vec::new() })),
         Body::GetState(GetState { target: view, from: op, head_op: op, head, bytes_max: u32::MAX }),
         Body::NewState(Box::new(NewState { content, op, commit: op })),
-        Body::NewState(Box::new(NewState {
-            content: StateContent::NeedCheckpoint { op, root: [0; 32] },
-            op,
-            commit: op,
-        })),
+        Body::NewState(Box::new(NewState { content: StateContent::NeedCheckpoint(id), op, commit: op })),
         Body::GetLog(GetLog { log_view: view, first: op, last: op, bytes_max: 0 }),
-        Body::LogChunk(LogChunk { log_view: view, after: op, previous, entries }),
-        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, checkpoint: op }),
+        Body::LogChunk(LogChunk { log_view: view, content: StateContent::Entries { after: op, previous, entries } }),
+        Body::Recovery(Recovery { nonce: Nonce(u128::from(n)), attempt: u32::MAX, op, view }),
         Body::RecoveryResponse(Box::new(RecoveryResponse { nonce: Nonce(u128::from(n)), crash_vector, primary })),
         Body::GetIncarnation(GetIncarnation { nonce: Nonce(0), attempt: u32::MAX }),
         Body::AlsoRecovering(AlsoRecovering { nonce: Nonce(0), attempt: u32::MAX }),

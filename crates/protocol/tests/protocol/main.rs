@@ -6,6 +6,7 @@ mod script;
 mod bootstrap;
 mod broken_peers;
 mod client;
+mod durability;
 mod everywhere;
 mod first_light;
 mod incarnations;

@@ -76,9 +76,9 @@ fn an_acknowledgement_of_another_log_does_not_count() {
     let header = group.header(1);
     let held = group.replica(0).probe().log.head_hash();
     for (op, head) in [(2, ChainHash(held.0 ^ 1)), (99, held)] {
-        let (op, sequence, sent_at) = (OpNumber(op), 1, Time::ZERO);
-        let ack = CommitAck { sequence, sent_at, op, head, executed: OpNumber(1) };
-        for body in [Body::PrepareOk(PrepareOk { op, head }), Body::CommitAck(ack)] {
+        let (op, sequence, sent_at, checkpoint) = (OpNumber(op), 1, Time::ZERO, CheckpointId::default());
+        let ack = CommitAck { sequence, sent_at, op, head, executed: OpNumber(1), checkpoint };
+        for body in [Body::PrepareOk(PrepareOk { op, head, checkpoint }), Body::CommitAck(ack)] {
             group.input(0, Input::Message(Message { header, body }));
         }
     }

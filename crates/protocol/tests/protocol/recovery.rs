@@ -2,7 +2,9 @@
 
 use crate::common::{Group, ms, quiet};
 use crate::script::Script;
-use viewstamped_protocol::message::{Body, Header, NotServingReason, Prepare, PrepareOk, StateContent};
+use viewstamped_protocol::message::{
+    Body, Header, NotServingReason, Prepare, PrepareOk, QuorumCheckpoint, StateContent,
+};
 use viewstamped_protocol::*;
 
 /// 4.3: "While a replica's status is recovering it does not participate in either the request processing protocol or the view
@@ -16,10 +18,17 @@ fn a_recovering_replica_takes_part_in_nothing() {
     group.submit(0, session, 1, "a");
     group.deliver(0, 2, "PREPARE");
     group.enter_view_change(2, 1);
-    let prepare = Prepare { previous: ChainHash(0), entries: Vec::new(), commit: OpNumber(9) };
-    for body in
-        [Body::Prepare(prepare), Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(0) }), Body::ViewHint]
-    {
+    let prepare = Prepare {
+        previous: ChainHash(0),
+        entries: Vec::new(),
+        commit: OpNumber(9),
+        checkpoint: QuorumCheckpoint::default(),
+    };
+    for body in [
+        Body::Prepare(prepare),
+        Body::PrepareOk(PrepareOk { op: OpNumber(1), head: ChainHash(0), checkpoint: CheckpointId::default() }),
+        Body::ViewHint,
+    ] {
         let header = Header { view: ViewNumber(7), ..group.header(1) };
         group.input(2, Input::Message(Message { header, body }));
     }

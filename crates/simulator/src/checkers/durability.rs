@@ -11,7 +11,7 @@ use viewstamped_protocol::message::{DoViewChange, Header};
 use viewstamped_protocol::{ChainHash, Configuration, Incarnation, OpNumber, StatusName, ViewNumber};
 
 use crate::checkers::candidate::{Candidate, Known, complete, followers_of, known_of};
-use crate::checkers::{Checked, Ghost, Replicas, Seen, hold};
+use crate::checkers::{Checked, Ghost, Replicas, Seen, covers, hold};
 
 const NAME: &str = "I-DUR";
 
@@ -89,14 +89,15 @@ impl Durability {
         if promises.iter().any(|promise| (promise.place, promise.incarnation) == (place, header.incarnation)) {
             return;
         }
-        let floor = ghost.decided_before(header.view);
+        // What is in a checkpoint is decided.
+        let floor = ghost.decided_before(header.view).max(log.base());
         promises.push(Promise {
             place,
             incarnation: header.incarnation,
             rank: (message.log_view, message.op),
             known: known_of(&self.configuration, &message.crash_vector),
             floor,
-            holds_floor: floor <= message.op && log.matches(floor, ghost.hash_at(floor)),
+            holds_floor: floor <= message.op && covers(log, floor, ghost.hash_at(floor)),
             above: log.iter_above(floor).take_while(|entry| entry.op() <= message.op).map(|entry| entry.hash).collect(),
         });
     }
@@ -108,7 +109,7 @@ impl Durability {
         let (head, hash) = (ghost.head(), ghost.hash_at(ghost.head()));
         for (place, now) in seen.enumerate() {
             self.standing[place] = Standing::of(now).map(|standing| {
-                let holds = replicas.probe(place).is_some_and(|probe| probe.log.matches(head, hash));
+                let holds = replicas.probe(place).is_some_and(|probe| covers(probe.log, head, hash));
                 Standing { holds, ..standing }
             });
         }
@@ -143,7 +144,7 @@ impl Durability {
             if let Some(standing) = standing
                 && (other == place || head != decided_before)
             {
-                standing.holds = replicas.probe(other).is_some_and(|probe| probe.log.matches(head, hash));
+                standing.holds = replicas.probe(other).is_some_and(|probe| covers(probe.log, head, hash));
             }
         }
         self.check(replicas, ghost)
@@ -155,7 +156,7 @@ impl Durability {
         for (place, standing) in self.standing.iter().enumerate() {
             if standing.is_some_and(|standing| standing.rank.0 > view) {
                 let probe = replicas.probe(place).expect("live");
-                let holds = probe.log.matches(op, ghost.hash_at(op));
+                let holds = covers(probe.log, op, ghost.hash_at(op));
                 hold!(
                     NAME,
                     holds,
@@ -253,7 +254,7 @@ impl Durability {
             incarnation: probe.incarnation,
             rank: standing.rank,
             known: known_of(&self.configuration, probe.crash_vector),
-            holds: probe.log.matches(op, ghost.hash_at(op)),
+            holds: covers(probe.log, op, ghost.hash_at(op)),
         })
     }
 

@@ -34,9 +34,13 @@ impl Execution {
         ghost: &mut Ghost,
     ) -> Checked {
         let continues = before.is_some_and(|before| now.continues(before));
-        let from = if continues { self.executed[place] } else { OpNumber::ZERO };
+        let known = if continues { self.executed[place] } else { OpNumber::ZERO };
+        let has_installed =
+            now.installed > before.filter(|_| continues).map_or(OpNumber::ZERO, |before| before.installed);
+        let from = if has_installed { now.installed } else { known };
         self.executed[place] = now.executed;
         let id = now.id;
+        hold!(ONCE, from >= known, "{id} installed a checkpoint at {from}, and had executed {known}");
         hold!(ONCE, now.executed >= from, "{id} went back from {from} executed to {}", now.executed);
         let mut calls = calls.iter().peekable();
         for op in from.next().0..=now.executed.0 {

@@ -1,7 +1,7 @@
 //! I-BOUND: what is kept and what is sent stays within the limits of the options.
 
 use viewstamped_protocol::log::Entry;
-use viewstamped_protocol::message::{Body, StateContent};
+use viewstamped_protocol::message::{Body, LogChunk, StateContent};
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{Message, Options};
 
@@ -40,10 +40,12 @@ impl Limits {
             Body::Prepare(prepare) => (&prepare.entries, options.prepare_bytes_max),
             Body::DoViewChange(promise) => (&promise.suffix, options.do_view_change_bytes_max),
             Body::StartView(start) => (&start.suffix, options.start_view_bytes_max),
-            Body::LogChunk(chunk) => (&chunk.entries, options.transfer_bytes_max),
+            Body::LogChunk(LogChunk { content: StateContent::Entries { entries, .. }, .. }) => {
+                (entries, options.transfer_bytes_max)
+            }
             Body::NewState(state) => match &state.content {
                 StateContent::Entries { entries, .. } => (entries, options.transfer_bytes_max),
-                StateContent::NeedCheckpoint { .. } => return Ok(()),
+                StateContent::NeedCheckpoint(_) => return Ok(()),
             },
             _ => return Ok(()),
         };

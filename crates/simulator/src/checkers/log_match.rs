@@ -68,9 +68,15 @@ impl LogMatch {
         let (view, op) = (probe.log_view, probe.log.op());
         let known =
             self.views.entry(view).or_insert_with(|| ViewLog { floor: ghost.decided_before(view), above: Vec::new() });
-        let top = OpNumber(known.floor.0 + known.above.len() as u64);
+        let mut top = OpNumber(known.floor.0 + known.above.len() as u64);
+        if probe.log.base() > top {
+            // A checkpoint has more than any log of the view was seen to have.
+            *known = ViewLog { floor: probe.log.base(), above: Vec::new() };
+            top = known.floor;
+        }
         let shared = op.min(top);
-        let same = shared <= known.floor || probe.log.matches(shared, known.above[known.place(shared)]);
+        let same =
+            shared <= known.floor.max(probe.log.base()) || probe.log.matches(shared, known.above[known.place(shared)]);
         hold!(
             NAME,
             same,
@@ -78,7 +84,7 @@ impl LogMatch {
             probe.id
         );
         for higher in top.next().0..=op.0 {
-            known.above.push(probe.log.hash_at(OpNumber(higher)).expect("nothing is cut off a log"));
+            known.above.push(probe.log.hash_at(OpNumber(higher)).expect("above its base"));
         }
         Ok(())
     }

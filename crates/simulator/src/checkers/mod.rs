@@ -20,10 +20,12 @@ pub(crate) mod view_order;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use viewstamped_protocol::log::Log;
 use viewstamped_protocol::message::{Body, Header, ToClient};
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ChainHash, Configuration, Incarnation, Message, NodeId, OpNumber, Options, StatusName, ViewNumber,
+    ChainHash, CheckpointId, CheckpointRoot, Configuration, Incarnation, Message, NodeId, OpNumber, Options,
+    StatusName, ViewNumber,
 };
 
 use crate::history::History;
@@ -64,6 +66,12 @@ pub(crate) trait Replicas {
     fn probe(&self, place: usize) -> Option<Probe<'_>>;
 }
 
+/// Whether this log holds what was decided up to `op`, which has this hash: as entries, or in a checkpoint. That a log begins with
+/// what was decided, I-PREFIX sees to.
+pub(crate) fn covers(log: &Log, op: OpNumber, hash: ChainHash) -> bool {
+    op < log.base() || log.matches(op, hash)
+}
+
 /// What was last seen of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -78,6 +86,8 @@ pub(crate) struct Seen {
     pub(crate) head: ChainHash,
     pub(crate) commit: OpNumber,
     pub(crate) executed: OpNumber,
+    /// The checkpoint it has installed last.
+    pub(crate) installed: OpNumber,
     /// Whether it is the one to lead its view.
     pub(crate) leads: bool,
 }
@@ -96,6 +106,7 @@ impl Seen {
             head: probe.log.head_hash(),
             commit: probe.commit,
             executed: probe.executed,
+            installed: probe.installed,
             leads: known.unwrap_or_else(|| configuration.primary(probe.view) == probe.id),
         }
     }
@@ -126,6 +137,8 @@ pub(crate) struct Checkers {
     promise: promise::Promise,
     quorum: quorum::Quorum,
     recover: recover::Recover,
+    /// The roots of all checkpoints.
+    checkpoints: BTreeMap<OpNumber, CheckpointRoot>,
 }
 
 impl Checkers {
@@ -145,6 +158,7 @@ impl Checkers {
             promise: promise::Promise::new(members),
             quorum: quorum::Quorum::new(configuration.clone()),
             recover: recover::Recover::new(members),
+            checkpoints: BTreeMap::new(),
         }
     }
 
@@ -211,8 +225,8 @@ impl Checkers {
             }
             Body::DoViewChange(promised) => {
                 self.limits.check_message(place, message)?;
-                self.promise.promised(place, &message.header, promised)?;
                 let probe = replicas.probe(place).expect("a sender is up");
+                self.promise.promised(place, &message.header, promised, probe.installed)?;
                 self.durability.promised(place, &message.header, promised, probe.log, &self.ghost);
                 self.durability.check(replicas, &self.ghost)?;
             }
@@ -232,11 +246,18 @@ impl Checkers {
     ) -> Checked {
         let probe = replicas.probe(place).expect("a sender is up");
         // Handed over to the network later than it was written: the log may be one of a later view by now.
-        let holds = probe.log_view != header.view || probe.log.matches(op, head);
+        let holds = probe.log_view != header.view || covers(probe.log, op, head);
         hold!("I-QUORUM", holds, "{} acknowledges {op} in {}, which is not in its log", header.from, header.view);
         self.promise.acknowledged(place, header)?;
         self.quorum.acknowledged(place, header.view, op);
         self.recover.acknowledged(place, header.view, op);
+        Ok(())
+    }
+
+    /// I-CKPT: the checkpoint at one op-number is the same everywhere, whoever took it or fetched it.
+    pub(crate) fn has_checkpoint(&mut self, id: NodeId, checkpoint: CheckpointId) -> Checked {
+        let known = *self.checkpoints.entry(checkpoint.op).or_insert(checkpoint.root);
+        hold!("I-CKPT", known == checkpoint.root, "{id} has {checkpoint}, where others have the root {known:?}");
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{OpNumber, StatusName};
 
-use crate::checkers::{Checked, Ghost, Seen, hold};
+use crate::checkers::{Checked, Ghost, Seen, covers, hold};
 
 const NAME: &str = "I-PREFIX";
 
@@ -55,7 +55,8 @@ pub(crate) fn check(now: &Seen, ghost: &mut Ghost, probe: &Probe<'_>) -> Checked
 
 /// The log up to `op` is what was decided.
 fn check_against(ghost: &Ghost, probe: &Probe<'_>, op: OpNumber) -> Checked {
-    let same = op < probe.log.base() || probe.log.matches(op, ghost.hash_at(op));
+    let base = probe.log.base();
+    let same = probe.log.matches(base, ghost.hash_at(base)) && covers(probe.log, op, ghost.hash_at(op));
     hold!(NAME, same, "{} committed another history up to {op} than was decided", probe.id);
     Ok(())
 }

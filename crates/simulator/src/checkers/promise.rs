@@ -20,6 +20,8 @@ struct Promised {
     log_view: ViewNumber,
     op: OpNumber,
     head: ChainHash,
+    /// The checkpoint that the replica had installed last.
+    installed: OpNumber,
 }
 
 impl Promise {
@@ -28,13 +30,23 @@ impl Promise {
     }
 
     /// Checks and notes a DOVIEWCHANGE when it is sent.
-    pub(crate) fn promised(&mut self, place: usize, header: &Header, message: &DoViewChange) -> Checked {
+    ///
+    /// A checkpoint may be installed after a promise: it stands for what it holds, and changes nothing of what was promised but
+    /// what was never committed (T4).
+    pub(crate) fn promised(
+        &mut self,
+        place: usize,
+        header: &Header,
+        message: &DoViewChange,
+        installed: OpNumber,
+    ) -> Checked {
         let now = Promised {
             incarnation: header.incarnation,
             view: header.view,
             log_view: message.log_view,
             op: message.op,
             head: message.head,
+            installed,
         };
         let before = self.latest[place].replace(now).filter(|before| before.incarnation == now.incarnation);
         if let Some(before) = before {
@@ -42,7 +54,7 @@ impl Promise {
             hold!(NAME, view >= before.view, "{id} promised {} and then {view}", before.view);
             hold!(
                 NAME,
-                view > before.view || before == now,
+                view > before.view || before == now || installed > before.installed,
                 "{id} promised two logs for {view}: {} and {}",
                 before.op,
                 now.op
@@ -54,7 +66,9 @@ impl Promise {
     /// After a promise the log stays what was promised until a view has started (V11).
     pub(crate) fn check_frozen(&self, place: usize, now: &Seen) -> Checked {
         let Some(promised) = self.latest[place] else { return Ok(()) };
-        if (promised.incarnation, promised.view, promised.log_view) != (now.incarnation, now.view, now.log_view) {
+        let is_promised = (promised.incarnation, promised.view, promised.log_view, promised.installed)
+            == (now.incarnation, now.view, now.log_view, now.installed);
+        if !is_promised {
             return Ok(());
         }
         hold!(

@@ -3,7 +3,7 @@
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{OpNumber, StatusName, ViewNumber};
 
-use crate::checkers::{Checked, Ghost, Seen, hold};
+use crate::checkers::{Checked, Ghost, Seen, covers, hold};
 
 /// The latest acknowledgement of each replica, whatever it has forgotten since.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Recover {
         let op = op.min(ghost.decided_before(view.next()));
         hold!(
             "I-RECOVER",
-            probe.log.matches(op, ghost.hash_at(op)),
+            covers(probe.log, op, ghost.hash_at(op)),
             "{} has recovered in {} without {op}, which was decided and which it had acknowledged in {view}",
             now.id,
             now.view

@@ -1,5 +1,6 @@
 //! The checkers of the simulator, applied to single states and steps: what they would remember of a run is taken from the state.
 
+use viewstamped_protocol::log::Log;
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{Configuration, NodeId, OpNumber, StatusName};
@@ -180,7 +181,9 @@ fn check_promises(steps: &Steps, place: usize, step: &Step, world: &World) -> Ch
     promises.sort_by_key(|letter| letter.view);
     for letter in promises {
         if let Body::DoViewChange(body) = &letter.message.body {
-            promise.promised(place, &letter.message.header, body)?;
+            // The log is cut no more after a promise: where it begins, a checkpoint was installed.
+            let installed = letter.log.as_ref().map_or(OpNumber::ZERO, Log::base);
+            promise.promised(place, &letter.message.header, body, installed)?;
         }
     }
     for letter in step.sent.iter().map(|letter| steps.letters.get(*letter)) {

@@ -8,9 +8,9 @@ use viewstamped_map::Map;
 use viewstamped_protocol::message::{Body, ClientRequest, Header, StartViewChange, ToClient};
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
-    ClientId, ClusterId, ClusterOptions, Configuration, Destination, EpochNumber, FromClient, Identity, Incarnation,
-    Input, InstanceId, Message, Now, OpNumber, Options, Output, Replica, Setup, StatusName, Time, Timestamp,
-    ViewNumber,
+    ClientId, ClusterId, ClusterOptions, Configuration, Destination, Durability, EpochNumber, FromClient, Identity,
+    Incarnation, Input, InstanceId, Message, Now, OpNumber, Options, Output, Replica, Setup, StatusName, Time,
+    Timestamp, ViewNumber,
 };
 
 use crate::checkers::consistency::Consistency;
@@ -171,6 +171,8 @@ impl Steps {
             cluster_options: ClusterOptions::default(),
             options: self.options,
             identity: durable.clone(),
+            durability: Durability::Replicated,
+            surviving: None,
             seed: seed(place, boots),
         };
         let replica = Replica::new(setup, Observed::new(Map, calls.clone()), MOMENT);
@@ -236,7 +238,11 @@ impl Steps {
                     sent.push(self.letters.number(&self.configuration, to, message, local.replica.probe().log));
                 }
                 Output::Reply(reply) => replies.push(reply),
-                Output::SaveIdentity(_) | Output::Event(_) => {}
+                Output::SaveIdentity(_)
+                | Output::TakeCheckpoint(_)
+                | Output::Event(_)
+                | Output::Journal { .. }
+                | Output::ShutDown { .. } => {}
             }
         }
         sent.sort_unstable();
@@ -356,6 +362,9 @@ fn drain(local: &mut Local) -> Vec<Output> {
         if let Output::SaveIdentity(identity) = &output {
             local.durable = Some(identity.clone());
             local.replica.handle(MOMENT, Input::IdentitySaved);
+        }
+        if let Output::TakeCheckpoint(checkpoint) = &output {
+            local.replica.handle(MOMENT, checkpoint.taken());
         }
         outputs.push(output);
     }

@@ -24,10 +24,10 @@ pub struct SimulatedDisk {
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The disk reports an error. A write leaves its first half; a sync has dropped what was not durable, and later syncs do not
+    /// The disk reports an error. A write leaves half of its sectors; a sync has dropped what was not durable, and later syncs do not
     /// tell, as Linux has it.
     Error,
-    /// There is no space. A write leaves its first half.
+    /// There is no space. A write leaves half of its sectors.
     NoSpace,
     /// The power goes: this call and all later ones fail until [`SimulatedDisk::cut_power`]. A write may be found afterwards.
     PowerCut,
@@ -152,6 +152,14 @@ impl SimulatedDisk {
         let mut state = self.lock();
         if let Some(file) = state.names.get(name).copied() {
             state.file(file).flip_bit(bit);
+        }
+    }
+
+    /// Lets reads of the sector with this byte of a file fail, until it is written again.
+    pub fn make_unreadable(&self, name: &str, byte: u64) {
+        let mut state = self.lock();
+        if let Some(file) = state.names.get(name).copied() {
+            state.file(file).make_unreadable(byte);
         }
     }
 
@@ -328,7 +336,10 @@ impl DiskFile for SimulatedFile {
         let content = state.file(self.number).content();
         let range = usize::try_from(offset).ok().and_then(|offset| content.get(offset..)?.get(..bytes.len()));
         bytes.copy_from_slice(range.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        match state.file(self.number).is_readable(offset, bytes.len()) {
+            true => Ok(()),
+            false => Err(io::Error::other("the simulated disk cannot read a sector")),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -337,11 +348,13 @@ impl DiskFile for SimulatedFile {
         let length = state.file(self.number).content().len() as u64;
         let end = state.longest(length, offset + bytes.len() as u64);
         let fits = usize::try_from(end.saturating_sub(offset)).expect("it is in memory").min(bytes.len());
+        // What fails, fails between two sectors.
+        let half = fits / 2 / SECTOR_BYTES * SECTOR_BYTES;
         let file = state.file(self.number);
         match fault {
             Some(Fault::LostWrite) => file.write_lost(&bytes[..fits], offset),
             Some(Fault::MisdirectedWrite { by }) => file.write_misdirected(&bytes[..fits], offset, by),
-            Some(Fault::Error | Fault::NoSpace) => file.write(&bytes[..fits / 2], offset),
+            Some(Fault::Error | Fault::NoSpace) => file.write(&bytes[..half], offset),
             Some(Fault::PowerCut) | None => file.write(&bytes[..fits], offset),
         }
         match fault.and_then(error_of) {

@@ -4,8 +4,6 @@
 //! read in the order in which they lie. Then the pages are put together from the leaves up.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::thread;
 
 use bytes::Bytes;
 use viewstamped_state::{BadPart, FieldHandle, NamedPage, PageHandle, ReadInterior, ReadLeaf, ReadPage, State};
@@ -14,12 +12,10 @@ use super::Loaded;
 use super::damage::Damage;
 use super::index::{Hash, Index};
 use super::place::Place;
-use super::read::{self, Chunk, Source, damaged};
+use super::read::{self, Source, damaged};
 use super::record::{Kind, Record, RecordFault};
 use super::superblock::{Contents, TreeRoot};
-
-/// The most threads that take pages apart at once. 8: no disk delivers faster.
-const THREADS_MAX: usize = 8;
+use super::visit::{each, order, verified_in_parallel};
 
 /// Reads the checkpoint that a superblock names. The index says where its records are.
 pub(crate) fn load(source: Source<'_>, contents: &Contents) -> Result<(Loaded, Index), Damage> {
@@ -64,6 +60,20 @@ impl Below {
         let is_new = name(index, *page.hash(), tree.place)?;
         Ok(Self { page, place: tree.place, is_new })
     }
+
+    /// Takes the page apart, if the record holds it.
+    pub(crate) fn read<'a>(&'a self, record: &Record<'a>) -> Result<ReadPage<'a>, Damage> {
+        self.verify(record)?;
+        self.read_verified(record)
+    }
+
+    fn verify(&self, record: &Record<'_>) -> Result<(), Damage> {
+        if self.page.is_of(record.content) { Ok(()) } else { Err(damaged(self.place, RecordFault::Hash)) }
+    }
+
+    fn read_verified<'a>(&'a self, record: &Record<'a>) -> Result<ReadPage<'a>, Damage> {
+        self.page.read(record.content).map_err(|why| bad_page(self.place, why))
+    }
 }
 
 /// A leaf that was read.
@@ -103,7 +113,7 @@ impl Load<'_> {
         let index = &mut self.index;
         each(self.source, Kind::Page, level.iter().map(|page| page.place), |number, record| {
             let (below, record) = (&level[number], record?);
-            match below.page.read(record.content).map_err(|why| bad_page(below.place, why))? {
+            match below.read(&record)? {
                 ReadPage::Leaf(_) => Err(damaged(below.place, RecordFault::Fields)),
                 ReadPage::Interior(interior) => {
                     let children = children(index, below, &interior, &record)?;
@@ -121,8 +131,9 @@ impl Load<'_> {
         let mut with_fields: Vec<(usize, WithFields)> = Vec::new();
         let order = order(level.iter().map(|page| page.place));
         let places: Vec<Place> = order.iter().map(|number| level[*number].place).collect();
-        let read = |at: usize, record: Record<'_>| read_leaf(&level[order[at]], &record);
-        in_parallel(self.source, &places, read, |at, leaf| {
+        let verify = |at: usize, record: &Record<'_>| level[order[at]].verify(record);
+        verified_in_parallel(self.source, &places, verify, |at, record| {
+            let leaf = read_leaf(&level[order[at]], &record)?;
             match leaf {
                 Leaf::Whole(page) => pages[order[at]] = Some(page),
                 Leaf::WithFields(leaf) => {
@@ -137,8 +148,9 @@ impl Load<'_> {
         self.read_fields(with_fields.iter().flat_map(|(_, leaf)| &leaf.fields))?;
         for (number, WithFields { content, fields }) in with_fields {
             let fields = fields.iter().map(|(hash, _)| self.fields[hash].clone()).collect();
-            let page = taken_apart(&level[number], &content)?.page(fields);
-            pages[number] = Some(page.map_err(|why| bad_page(level[number].place, why))?);
+            let below = &level[number];
+            let leaf = as_leaf(below, below.page.read(&content).map_err(|why| bad_page(below.place, why))?)?;
+            pages[number] = Some(leaf.page(fields).map_err(|why| bad_page(below.place, why))?);
         }
         Ok(pages.into_iter().flatten().collect())
     }
@@ -161,25 +173,24 @@ impl Load<'_> {
 }
 
 fn is_of_leaves(source: Source<'_>, below: &Below) -> Result<bool, Damage> {
-    read::one(source, Kind::Page, below.place, |record| {
-        let page = below.page.read(record.content).map_err(|why| bad_page(below.place, why))?;
-        Ok(matches!(page, ReadPage::Leaf(_)))
-    })
+    read::one(source, Kind::Page, below.place, |record| Ok(matches!(below.read(&record)?, ReadPage::Leaf(_))))
 }
 
+/// Makes a leaf of a record that was verified.
 fn read_leaf(below: &Below, record: &Record<'_>) -> Result<Leaf, Damage> {
-    let leaf = taken_apart(below, record.content)?;
+    let leaf = as_leaf(below, below.read_verified(record)?)?;
     let hashes = leaf.fields();
-    if hashes.is_empty() && record.places().len() == 0 {
+    let places = places(below.place, record, hashes.len())?;
+    if hashes.is_empty() {
         let page = leaf.page(Vec::new()).map_err(|why| bad_page(below.place, why))?;
         return Ok(Leaf::Whole(page));
     }
-    let fields = hashes.into_iter().zip(places(below.place, record, leaf.fields().len())?).collect();
+    let fields = hashes.into_iter().zip(places).collect();
     Ok(Leaf::WithFields(WithFields { content: record.content.to_vec(), fields }))
 }
 
-fn taken_apart<'c>(below: &'c Below, content: &'c [u8]) -> Result<ReadLeaf<'c>, Damage> {
-    match below.page.read(content).map_err(|why| bad_page(below.place, why))? {
+fn as_leaf<'a>(below: &Below, page: ReadPage<'a>) -> Result<ReadLeaf<'a>, Damage> {
+    match page {
         ReadPage::Leaf(leaf) => Ok(leaf),
         ReadPage::Interior(_) => Err(damaged(below.place, RecordFault::Fields)),
     }
@@ -227,77 +238,4 @@ fn assemble(above: Vec<ReadInterior>, level: &[Below], below: Vec<PageHandle>) -
         interior.page(children).map_err(|why| bad_page(named.place, why))
     };
     above.into_iter().zip(level).map(page).collect()
-}
-
-/// The numbers of the places in the order in which they lie.
-fn order(places: impl Iterator<Item = Place>) -> Vec<usize> {
-    let mut order: Vec<(Place, usize)> = places.enumerate().map(|(number, place)| (place, number)).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, number)| number).collect()
-}
-
-/// Gives each record to `found`, with its number, in the order in which they lie, or what is wrong with it.
-pub(crate) fn each(
-    source: Source<'_>,
-    kind: Kind,
-    unordered: impl Iterator<Item = Place> + Clone,
-    mut found: impl FnMut(usize, Result<Record<'_>, Damage>) -> Result<(), Damage>,
-) -> Result<(), Damage> {
-    let order = order(unordered.clone());
-    let mut places: Vec<Place> = unordered.collect();
-    places.sort_unstable();
-    let mut buffer = Vec::new();
-    for run in read::runs(&places) {
-        let chunk = Chunk::read(source, &places, run, buffer);
-        for (at, record) in chunk.records(kind) {
-            found(order[at], record)?;
-        }
-        buffer = chunk.into_buffer();
-    }
-    Ok(())
-}
-
-/// Lets several threads make something of the pages at `places`, which ascend, while the next ones are read; what they make is taken
-/// in the order of the places, whichever thread is faster.
-fn in_parallel<T: Send>(
-    source: Source<'_>,
-    places: &[Place],
-    make: impl Fn(usize, Record<'_>) -> Result<T, Damage> + Sync,
-    mut take: impl FnMut(usize, T) -> Result<(), Damage>,
-) -> Result<(), Damage> {
-    let make_all = |chunk: &Chunk<'_>| -> Vec<(usize, Result<T, Damage>)> {
-        chunk.records(Kind::Page).map(|(at, record)| (at, record.and_then(|record| make(at, record)))).collect()
-    };
-    let runs = read::runs(places);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
-    let mut batches = runs.chunks(threads);
-    let mut buffers: Vec<Vec<u8>> = Vec::new();
-    let mut read_next = |buffers: &mut Vec<Vec<u8>>| -> Vec<Chunk<'_>> {
-        let runs = batches.next().unwrap_or_default().iter();
-        runs.map(|run| Chunk::read(source, places, run.clone(), buffers.pop().unwrap_or_default())).collect()
-    };
-    let mut batch = read_next(&mut buffers);
-    while !batch.is_empty() {
-        let mut next = Vec::new();
-        let made: Vec<Vec<(usize, Result<T, Damage>)>> = if let [only] = batch.as_slice() {
-            // A small state is not worth a thread.
-            next = read_next(&mut buffers);
-            vec![make_all(only)]
-        } else {
-            thread::scope(|scope| {
-                let making: Vec<_> = batch.iter().map(|chunk| scope.spawn(|| make_all(chunk))).collect();
-                next = read_next(&mut buffers);
-                making
-                    .into_iter()
-                    .map(|thread| thread.join().expect("a thread that reads pages never panics"))
-                    .collect()
-            })
-        };
-        for (at, made) in made.into_iter().flatten() {
-            take(at, made?)?;
-        }
-        buffers.extend(batch.into_iter().map(Chunk::into_buffer));
-        batch = next;
-    }
-    Ok(())
 }

@@ -91,17 +91,33 @@ impl<'a> Chunk<'a> {
 
     /// The records, each with its number, up to the first that cannot be read.
     pub(crate) fn records(&self, kind: Kind) -> impl Iterator<Item = (usize, Result<Record<'_>, Damage>)> {
-        self.places.iter().enumerate().map(move |(at, place)| {
-            let record = match &self.unreadable {
-                Some((unreadable, damage)) if *unreadable <= at => Err(damage.clone()),
-                _ => {
-                    let begin = (place.offset() - self.places[0].offset()) as usize;
-                    let bytes = &self.bytes[begin..begin + place.bytes()];
-                    Record::read(kind, *place, bytes).map_err(|fault| damaged(*place, fault))
-                }
-            };
-            (self.first + at, record)
-        })
+        self.numbers().map(move |number| (number, self.record(kind, number, Record::read)))
+    }
+
+    /// The numbers of the records.
+    pub(crate) fn numbers(&self) -> Range<usize> {
+        self.first..self.first + self.places.len()
+    }
+
+    /// The record of this number, of which another thread found that its checksum matches.
+    pub(crate) fn verified(&self, kind: Kind, number: usize) -> Result<Record<'_>, Damage> {
+        self.record(kind, number, Record::read_verified)
+    }
+
+    fn record<'c>(
+        &'c self,
+        kind: Kind,
+        number: usize,
+        read: impl FnOnce(Kind, Place, &'c [u8]) -> Result<Record<'c>, RecordFault>,
+    ) -> Result<Record<'c>, Damage> {
+        let at = number - self.first;
+        if let Some((_, damage)) = self.unreadable.as_ref().filter(|(unreadable, _)| *unreadable <= at) {
+            return Err(damage.clone());
+        }
+        let place = self.places[at];
+        let begin = (place.offset() - self.places[0].offset()) as usize;
+        let bytes = &self.bytes[begin..begin + place.bytes()];
+        read(kind, place, bytes).map_err(|fault| damaged(place, fault))
     }
 }
 

@@ -69,20 +69,25 @@ pub(crate) fn write(kind: Kind, place: Place, places: &[Place], content: &[u8], 
 impl<'a> Record<'a> {
     /// Reads the record that should lie at `place`, of which `bytes` are all bytes.
     pub(crate) fn read(kind: Kind, place: Place, bytes: &'a [u8]) -> Result<Self, RecordFault> {
-        let number = |at: usize| bytes.get(at..at + 8).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
-        let (Some(first), Some(own)) = (number(0), number(8)) else { return Err(RecordFault::Fields) };
-        if bytes.len() != place.bytes() || crc32c::crc32c(&bytes[4..]) != (first & u64::from(u32::MAX)) as u32 {
+        let (checksum, rest) = bytes.split_first_chunk().ok_or(RecordFault::Fields)?;
+        if crc32c::crc32c(rest) != u32::from_le_bytes(*checksum) {
             return Err(RecordFault::Checksum);
         }
-        if own != place.to_number() {
+        Self::read_verified(kind, place, bytes)
+    }
+
+    /// Reads a record whose checksum matches.
+    pub(crate) fn read_verified(kind: Kind, place: Place, bytes: &'a [u8]) -> Result<Self, RecordFault> {
+        let number = |at: usize| bytes.get(at..at + 8).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
+        let length = |at| number(at).and_then(|length| usize::try_from(length).ok()).ok_or(RecordFault::Fields);
+        if number(8) != Some(place.to_number()) {
             return Err(RecordFault::Misplaced);
         }
-        let length = |at| number(at).and_then(|length| usize::try_from(length).ok()).ok_or(RecordFault::Fields);
-        let (content, places) = (length(16)?, length(24)?);
-        let places = places.checked_mul(PLACE_BYTES).ok_or(RecordFault::Fields)?;
-        if first >> 32 != kind as u64 {
+        if number(0).map(|first| first >> 32) != Some(kind as u64) {
             return Err(RecordFault::Fields);
         }
+        let (content, places) = (length(16)?, length(24)?);
+        let places = places.checked_mul(PLACE_BYTES).ok_or(RecordFault::Fields)?;
         let (places, rest) = bytes[FIXED_BYTES..].split_at_checked(places).ok_or(RecordFault::Fields)?;
         let content = rest.get(..content).ok_or(RecordFault::Fields)?;
         Ok(Self { places, content })

@@ -10,11 +10,12 @@ use super::choose::{Choice, choose};
 use super::damage::Damage;
 use super::file::refused;
 use super::index::{Hash, Index};
-use super::load::{self, Below, bad_page, each};
+use super::load::{self, Below};
 use super::place::Place;
 use super::read::{Source, damaged};
 use super::record::{Kind, Record, RecordFault};
 use super::superblock::{Contents, Superblock, TreeRoot};
+use super::visit::each;
 use super::{CheckpointId, JournalPosition, OpenError, PAGES, Verdict};
 use crate::io::{Disk, DiskFile};
 
@@ -180,7 +181,7 @@ impl Verify<'_> {
     }
 
     fn page(&mut self, page: &Below, record: &Record<'_>) -> Result<Vec<Below>, Damage> {
-        let children = match page.page.read(record.content).map_err(|why| bad_page(page.place, why))? {
+        let children = match page.read(record)? {
             ReadPage::Interior(interior) => load::children(&mut self.index, page, &interior, record)?,
             ReadPage::Leaf(leaf) => {
                 let hashes = leaf.fields();

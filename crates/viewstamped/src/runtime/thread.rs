@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use viewstamped_protocol::codec::{Limits, Purpose};
 use viewstamped_protocol::service::panic_message;
-use viewstamped_protocol::{Incarnation, Replica, Service, Setup};
+use viewstamped_protocol::{Durability, Incarnation, Replica, Service, Setup};
 
 use super::clients::Clients;
 use super::clock::Clock;
@@ -128,7 +128,17 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
 
     let clock = Clock::start();
     let (configuration, cluster_options) = (group.configuration.clone(), group.options);
-    let setup = Setup { cluster, id, configuration, cluster_options, options, identity, seed };
+    let setup = Setup {
+        cluster,
+        id,
+        configuration,
+        cluster_options,
+        options,
+        identity,
+        durability: Durability::Replicated,
+        surviving: None,
+        seed,
+    };
     let turn = Turn {
         replica: Replica::new(setup, service, clock.now()),
         reporter: Reporter::new(status, started, shared.transport.status_interval),

@@ -160,7 +160,9 @@ impl<S: Service> Turn<S> {
                     self.shared.incarnation.set(identity.incarnation);
                     self.replica.handle(now, Input::IdentitySaved);
                 }
+                Output::TakeCheckpoint(checkpoint) => self.replica.handle(now, checkpoint.taken()),
                 Output::Event(event) => self.report_event(&event),
+                Output::Journal { .. } | Output::ShutDown { .. } => {}
             }
         }
         Ok(())
@@ -225,6 +227,42 @@ impl<S: Service> Turn<S> {
                     |op| format!("executed operation {}, which may have taken effect in part", op.0),
                 );
                 format!("the service panicked while it {what}: {message}; this is a bug of the service, and the group goes on")
+            }),
+            Event::CheckpointTaken { id } => tracing::debug!(checkpoint = %id, "checkpoint taken"),
+            Event::TransferStarted { checkpoint } => {
+                tracing::info!(%checkpoint, "fetching a checkpoint from the other replicas");
+                self.reporter.demand();
+            }
+            Event::CheckpointInstalled { id, is_repair } => {
+                tracing::info!(checkpoint = %id, is_repair, "installed a checkpoint of the other replicas");
+                self.reporter.demand();
+            }
+            Event::Diverged { quorum, own } => self.shared.problem("diverged", || {
+                format!(
+                    "at checkpoint {quorum} the state of this replica is {own:?}: the service did not do the same here as at a quorum \
+                     of replicas, because it is not deterministic or because memory is damaged. This replica refuses to be primary \
+                     until its state is repaired"
+                )
+            }),
+            Event::RootsDiffer { op } => self.shared.problem("roots-differ", || {
+                format!(
+                    "no quorum of replicas has the same state at checkpoint {op}: the service is not deterministic, and nobody can \
+                     tell which state is right. The group goes on; look for clocks, random numbers and hash maps in the service"
+                )
+            }),
+            Event::JournalBroken { op } => self.shared.problem("journal-broken", || {
+                format!(
+                    "the journal could not be written and ends at operation {}; it goes on with the next checkpoint. Look for a full \
+                     or failing disk",
+                    op.0
+                )
+            }),
+            Event::DiskDistrusted { op } => self.shared.problem("disk-distrusted", || {
+                format!(
+                    "the log on disk is not that of the other replicas at operation {}, although it was committed there; everything \
+                     is fetched from them. Look for a failing disk, or for files that were copied from elsewhere",
+                    op.0
+                )
             }),
             Event::ForeignPeer { reason, from } => self.shared.problem("foreign-peer", || {
                 format!("ignored messages of replica {}: {}; correct its configuration", from.0, super::reporter::ignored(*reason))

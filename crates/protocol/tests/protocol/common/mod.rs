@@ -1,5 +1,7 @@
 //! A group of real replicas on a network that is perfect until a test says otherwise, for tests of one behaviour at a time.
 
+mod disk;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -9,6 +11,8 @@ use bytes::Bytes;
 use viewstamped_protocol::message::{Body, ClientReply, ClientRequest, Header, StartViewChange};
 use viewstamped_protocol::*;
 use viewstamped_state::State;
+
+use disk::Disk;
 
 pub const CLUSTER: ClusterId = ClusterId(7);
 pub const CLIENT: ClientId = ClientId(42);
@@ -92,6 +96,8 @@ pub struct Group {
     travelling: VecDeque<(Time, NodeId, Message)>,
     pub cluster_options: ClusterOptions,
     pub options: Options,
+    pub durability: Durability,
+    disks: BTreeMap<NodeId, Disk>,
     /// The seed of the replica started last.
     pub seed: u128,
 }
@@ -107,14 +113,15 @@ impl Group {
     }
 
     pub fn formatted_with(size: u64, cluster_options: ClusterOptions) -> Self {
-        Self::with(size, cluster_options, Options::default())
+        Self::with(size, cluster_options, Options::default(), Durability::Replicated)
     }
 
     pub fn with_options(size: u64, options: Options) -> Self {
-        Self::with(size, ClusterOptions::default(), options)
+        Self::with(size, ClusterOptions::default(), options, Durability::Replicated)
     }
 
-    fn with(size: u64, cluster_options: ClusterOptions, options: Options) -> Self {
+    /// Newly formatted replicas with disks, if the mode uses them. These are quick.
+    pub fn with(size: u64, cluster_options: ClusterOptions, options: Options, durability: Durability) -> Self {
         let members = (0..size).map(|id| Member { id: NodeId(id), role: Role::Active, address: format!("h:{id}") });
         let configuration = Configuration::new(EpochNumber::ZERO, members.collect()).unwrap();
         let mut group = Self {
@@ -131,6 +138,8 @@ impl Group {
             travelling: VecDeque::new(),
             cluster_options,
             options,
+            durability,
+            disks: BTreeMap::new(),
             seed: 1,
         };
         for id in 0..size {
@@ -154,6 +163,8 @@ impl Group {
 
     pub fn start(&mut self, id: u64, identity: Option<Identity>) {
         self.seed += 1;
+        self.identities.extend(identity.clone().map(|identity| (NodeId(id), identity)));
+        let surviving = self.surviving(NodeId(id));
         let setup = Setup {
             cluster: CLUSTER,
             id: NodeId(id),
@@ -161,15 +172,18 @@ impl Group {
             cluster_options: self.cluster_options,
             options: self.options,
             identity,
+            durability: self.durability,
+            surviving,
             seed: self.seed,
         };
         self.replicas.insert(NodeId(id), Replica::new(setup, Journal::new(id), self.now));
         self.drain(NodeId(id));
     }
 
-    /// The replica loses its memory; only its identity file survives.
+    /// The replica loses its memory; only its identity file survives, and what its disk has written.
     pub fn crash(&mut self, id: u64) {
         self.replicas.remove(&NodeId(id));
+        self.disk(id).waiting.clear();
     }
 
     pub fn restart(&mut self, id: u64) {
@@ -180,6 +194,7 @@ impl Group {
     /// The replica comes back on an empty directory.
     pub fn restart_wiped(&mut self, id: u64) {
         self.identities.remove(&NodeId(id));
+        self.disks.remove(&NodeId(id));
         self.start(id, None);
     }
 
@@ -198,7 +213,12 @@ impl Group {
                     self.identities.insert(id, identity);
                     self.replicas.get_mut(&id).unwrap().handle(self.now, Input::IdentitySaved);
                 }
+                Output::TakeCheckpoint(checkpoint) => {
+                    self.replicas.get_mut(&id).unwrap().handle(self.now, checkpoint.taken());
+                }
                 Output::Event(event) => self.events.push((id, event)),
+                Output::Journal { sequence, record } => self.journal_record(id, sequence, record),
+                Output::ShutDown { sequence } => self.disk(id.0).is_clean = sequence.is_some(),
             }
         }
     }

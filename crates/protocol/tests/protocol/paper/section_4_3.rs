@@ -173,6 +173,8 @@ fn the_counter_is_on_disk_before_recovery_is_sent() {
         cluster_options: group.cluster_options,
         options: group.options,
         identity: Some(identity.clone()),
+        durability: Durability::Replicated,
+        surviving: None,
         seed: 99,
     };
     let mut replica = Replica::new(setup, crate::common::Journal::new(2), group.now);

@@ -24,6 +24,13 @@
 //! r2 crashes                              it loses its memory, and is down
 //! r2 recovers                             it starts again and asks the others; also: r2 recovers wiped, without its identity
 //!
+//! r2's disk is stuck                      records of its journal wait until a line says that it writes; a crash loses them
+//! r2's disk writes                        all of those that wait; also: r2's disk writes 1
+//! r2's disk is quick                      as it was before: nothing waits
+//! r2 restarts                             it starts again from what its disk holds
+//! r2 restarts in doubt                    the same, but something on the disk is damaged
+//! r2 is shut down                         it stops, so that it may start again without recovery
+//!
 //! cut r0-r2                               the link loses everything, in both directions; also: cut r0->r2, r2 is cut off
 //! the network heals                       no link is cut, and all clocks are level
 //! 500 ms pass                             for everyone; links that are not cut deliver everything at once
@@ -78,17 +85,32 @@ impl Script {
     }
 
     pub fn serving_with(size: u64, options: Options) -> Self {
-        let mut script = Self::begun_with(size, options);
-        script.session = script.group.register(0);
-        script.group.run_for(ms(100));
-        assert!(script.group.network.is_empty());
-        script.group.replies.clear();
-        script
+        Self::begun_with(size, options).registered()
+    }
+
+    /// A group that serves in view 0, whose members have disks.
+    pub fn durable(size: u64, durability: Durability) -> Self {
+        Self::durable_with(size, ClusterOptions::default(), durability)
+    }
+
+    pub fn durable_with(size: u64, cluster_options: ClusterOptions, durability: Durability) -> Self {
+        Self::of(Group::with(size, cluster_options, Self::options(), durability)).registered()
+    }
+
+    fn registered(mut self) -> Self {
+        self.session = self.group.register(0);
+        self.group.run_for(ms(100));
+        assert!(self.group.network.is_empty());
+        self.group.replies.clear();
+        self
     }
 
     /// A group that serves in view 0 with an empty log.
     pub fn begun_with(size: u64, options: Options) -> Self {
-        let mut group = Group::with_options(size, options);
+        Self::of(Group::with_options(size, options))
+    }
+
+    fn of(mut group: Group) -> Self {
         group.run_for(ms(300));
         assert!(group.all_normal(), "all of a new group become normal");
         Self {

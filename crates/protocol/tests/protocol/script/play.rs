@@ -49,6 +49,10 @@ impl Script {
                 Ok(())
             }
             [link, rest @ ..] if link.contains("->") => self.play_message(link, rest),
+            [owner, "disk", rest @ ..] => {
+                let node = owner.strip_suffix("'s").ok_or("a disk is somebody's")?;
+                self.play_at_disk(number(node, 'r')?, rest)
+            }
             [node, rest @ ..] => self.play_at(number(node, 'r')?, rest),
         }
     }
@@ -93,6 +97,24 @@ impl Script {
         Ok(())
     }
 
+    /// What happens at one replica's disk.
+    fn play_at_disk(&mut self, node: u64, words: &[&str]) -> Outcome {
+        match words {
+            ["is", "stuck"] => self.group.disk(node).is_stuck = true,
+            ["is", "quick"] => self.group.disk(node).is_stuck = false,
+            ["writes"] => self.at_clock_of(node, |group| group.write_records(node, usize::MAX)),
+            ["writes", count] => {
+                let count = count.parse().map_err(|_| format!("`{count}` is no number"))?;
+                if self.group.disk(node).waiting.len() < count {
+                    return Err(format!("only these wait: {:?}", self.group.disk(node).waiting));
+                }
+                self.at_clock_of(node, |group| group.write_records(node, count));
+            }
+            _ => return Err("this is no event".into()),
+        }
+        Ok(())
+    }
+
     /// What happens at one replica.
     fn play_at(&mut self, node: u64, words: &[&str]) -> Outcome {
         match words {
@@ -101,7 +123,12 @@ impl Script {
             ["waits", count, unit] => self.wait(node, duration(count, unit)?),
             ["enters", view] => self.enter_view(node, number(view, 'v')?),
             ["crashes"] => self.group.crash(node),
-            ["recovers"] => self.at_clock_of(node, |group| group.restart(node)),
+            ["recovers" | "restarts"] => self.at_clock_of(node, |group| group.restart(node)),
+            ["restarts", "in", "doubt"] => {
+                self.group.disk(node).is_doubtful = true;
+                self.at_clock_of(node, |group| group.restart(node));
+            }
+            ["is", "shut", "down"] => self.at_clock_of(node, |group| group.shut_down(node)),
             ["recovers", "wiped"] => self.at_clock_of(node, |group| group.restart_wiped(node)),
             ["is", "cut", "off"] => self.group.isolate(node),
             ["is", state @ ..] => return self.expect(&state.join(" "), &self.state(node)?),

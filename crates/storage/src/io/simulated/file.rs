@@ -1,6 +1,6 @@
 //! What a simulated disk and the cache above it hold of one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use super::SECTOR_BYTES;
@@ -16,6 +16,8 @@ pub(super) struct FileContent {
     unsynced: BTreeMap<usize, Unsynced>,
     /// The lengths since the last sync, in order.
     lengths: Vec<usize>,
+    /// Sectors that cannot be read until they are written.
+    unreadable: BTreeSet<usize>,
 }
 
 /// What one sector held since it was last synced.
@@ -33,6 +35,17 @@ impl FileContent {
 
     pub(super) fn content(&self) -> &[u8] {
         &self.cached
+    }
+
+    /// Whether all of this range can be read.
+    pub(super) fn is_readable(&self, offset: u64, length: usize) -> bool {
+        let start = usize::try_from(offset).expect("it is in memory");
+        let mut unreadable = self.unreadable.range(start / SECTOR_BYTES..(start + length).div_ceil(SECTOR_BYTES));
+        unreadable.next().is_none()
+    }
+
+    pub(super) fn make_unreadable(&mut self, offset: u64) {
+        self.unreadable.insert(usize::try_from(offset).expect("it is in memory") / SECTOR_BYTES);
     }
 
     pub(super) fn write(&mut self, bytes: &[u8], offset: u64) {
@@ -96,6 +109,7 @@ impl FileContent {
             let unsynced = self.unsynced.entry(sector).or_default();
             unsynced.contents.push(content);
             unsynced.dropped = false;
+            self.unreadable.remove(&sector);
         }
     }
 

@@ -115,6 +115,19 @@ fn writes_are_lost_or_misdirected_and_reported_as_done() {
 }
 
 #[test]
+fn an_unreadable_sector_can_be_written_again() {
+    let (disk, file) = disk();
+    disk.make_unreadable("f", SECTOR_BYTES as u64 + 9);
+    let mut bytes = [0; 2 * SECTOR_BYTES];
+    file.read_at(&mut bytes, 2 * SECTOR_BYTES as u64).unwrap();
+    file.read_at(&mut bytes[..SECTOR_BYTES], 0).unwrap();
+    file.read_at(&mut bytes, 0).unwrap_err();
+    file.read_at(&mut bytes[..1], 2 * SECTOR_BYTES as u64 - 1).unwrap_err();
+    file.write_at(&[b'b'; SECTOR_BYTES], SECTOR_BYTES as u64).unwrap();
+    file.read_at(&mut bytes, 0).unwrap();
+}
+
+#[test]
 fn a_full_disk_takes_what_fits_and_has_space_again() {
     let (disk, file) = disk();
     disk.set_space(Some(5 * SECTOR_BYTES as u64));

@@ -3,6 +3,8 @@
 //! Changed by executing committed operations and by nothing else, so that it is the same at every replica. Requests that
 //! are only in the log are known to `InFlight`, which is rebuilt whenever the log is replaced.
 
+mod pages;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -16,6 +18,9 @@ use crate::options::ClusterOptions;
 /// No result is larger, whatever the cluster's options say: a frame's length has 32 bits.
 const RESULT_BYTES_LIMIT: u32 = 1 << 30;
 
+pub use pages::NoClientTable;
+use pages::Unwritten;
+
 /// The table of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientTable {
@@ -25,6 +30,8 @@ pub struct ClientTable {
     large_bytes: usize,
     /// The slots granted to all sessions.
     slots_granted: usize,
+    /// What the next checkpoint must write besides what has been executed since the last one.
+    unwritten: Unwritten,
 }
 
 /// One client's session.
@@ -175,6 +182,7 @@ impl ClientTable {
             let (_, (client, slot)) = self.large.pop_first().expect("bytes are counted per reply");
             let session = self.sessions.get_mut(&client).expect("eviction removes its replies");
             self.large_bytes -= std::mem::take(&mut session.slots[slot as usize].outcome).bytes();
+            self.unwritten.forgotten.insert((client, slot));
         }
     }
 
@@ -207,6 +215,7 @@ impl ClientTable {
         let oldest = self.sessions.iter().min_by_key(|(client, session)| (session.last_op, **client));
         let client = *oldest.expect("more than the limit").0;
         let session = self.sessions.remove(&client).expect("just found");
+        self.unwritten.evicted.insert(client);
         self.slots_granted -= session.slots_granted as usize;
         for state in session.slots {
             if self.large.remove(&state.op).is_some() {
@@ -280,6 +289,10 @@ pub(crate) mod tests {
         large_replies_bytes_max: 8_000,
         result_bytes_max: 9_000,
         operation_bytes_max: 1_000,
+        checkpoint_ops: 16,
+        checkpoint_bytes: 1 << 20,
+        page_bytes: 512,
+        lease_max_ms: 0,
     };
 
     pub(crate) fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {
