@@ -6,6 +6,7 @@ mod examine;
 mod fault;
 mod format;
 mod growth;
+mod model;
 mod rot;
 
 use viewstamped_protocol::ClusterId;
