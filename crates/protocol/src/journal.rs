@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Checkpoint;
 use crate::crash_vector::CrashVector;
 use crate::log::{Entry, Log};
 use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Timestamp, ViewNumber};
@@ -87,6 +88,8 @@ pub struct Surviving {
     pub view: ViewNumber,
     /// v': the view to which the log belongs.
     pub log_view: ViewNumber,
+    /// The checkpoint on which the log stands; without one it stands on the empty state. Folding records does not set it.
+    pub checkpoint: Option<Checkpoint>,
     /// The log, from the checkpoint upwards.
     pub log: Log,
     /// The commit mark: the log is certain up to here, whatever the mode.
@@ -144,21 +147,29 @@ pub enum ReplayError {
 }
 
 impl Surviving {
+    /// What survived when it is no more than a checkpoint.
+    #[must_use]
+    pub fn only(checkpoint: Checkpoint) -> Self {
+        let header = &checkpoint.header;
+        let log = Log::above(header.op, header.head, header.timestamp);
+        Self { commit: header.op, log, checkpoint: Some(checkpoint), ..Self::default() }
+    }
+
     /// Folds a journal, oldest record first. The first one must be a [`Rebase`].
     ///
-    /// A later [`Rebase`] that does not join the log stands on a checkpoint that was fetched, and that did not become durable, or
-    /// the journal would begin there. Nothing was promised after it that did not wait for that checkpoint: the fold ends before.
+    /// A later [`Rebase`] from the empty state needs nothing before it. One that stands on a checkpoint and does not join the log
+    /// stands on one that was fetched, and that did not become durable, or the journal would begin there. Nothing was promised
+    /// after it that did not wait for that checkpoint: the fold ends before.
     ///
     /// # Errors
     /// When the records contradict each other.
     pub fn replay(records: impl IntoIterator<Item = Record>) -> Result<Self, ReplayError> {
         let mut records = records.into_iter();
         let Some(Record::Rebase(first)) = records.next() else { return Err(ReplayError::NoBeginning) };
-        let mut surviving =
-            Self { log: Log::above(first.base, first.base_hash, first.base_timestamp), ..Self::default() };
-        surviving.rebase(*first)?;
+        let mut surviving = Self::beginning(*first)?;
         for record in records {
             match record {
+                Record::Rebase(rebase) if rebase.base == OpNumber::ZERO => surviving = Self::beginning(*rebase)?,
                 Record::Rebase(rebase) if !surviving.log.matches(rebase.base, rebase.base_hash) => break,
                 Record::Rebase(rebase) => surviving.rebase(*rebase)?,
                 Record::Append { entries, commit } => {
@@ -180,6 +191,13 @@ impl Surviving {
                 Record::Commit(commit) => surviving.raise_commit(commit)?,
             }
         }
+        Ok(surviving)
+    }
+
+    fn beginning(rebase: Rebase) -> Result<Self, ReplayError> {
+        let log = Log::above(rebase.base, rebase.base_hash, rebase.base_timestamp);
+        let mut surviving = Self { log, ..Self::default() };
+        surviving.rebase(rebase)?;
         Ok(surviving)
     }
 

@@ -28,13 +28,21 @@ pub(super) struct Journal {
     sequence: u64,
     /// What the records say altogether. `None` when they say nothing of this life: then the next one says everything.
     written: Option<Written>,
+    /// A checkpoint was taken: the next record says everything above it.
+    rebase_due: bool,
+    /// The op-number of the checkpoint that was given to the disk last, and of the one that is durable.
+    saving: OpNumber,
+    saved: OpNumber,
     /// How far the records that are not durable yet take the log, by their numbers.
     reaching: VecDeque<(u64, OpNumber)>,
     /// How far the durable ones take it.
     durable_op: OpNumber,
     /// The newest promise, while it is not durable.
     promise: Option<u64>,
-    /// What waits for it, in order.
+    /// The checkpoint on which the newest promise stands, while that is not durable: one that was fetched, so that no journal leads
+    /// up to it.
+    foundation: Option<OpNumber>,
+    /// What waits for them, in order.
     held: VecDeque<Output>,
     /// What waited long enough.
     released: VecDeque<Output>,
@@ -70,7 +78,7 @@ impl Journal {
 
     /// Whether something that has happened must not be seen yet.
     pub(super) fn is_holding(&self) -> bool {
-        self.promise.is_some()
+        self.promise.is_some() || self.foundation.is_some()
     }
 
     /// Inputs were handled.
@@ -80,7 +88,20 @@ impl Journal {
 
     /// What the disk holds is another life's. What still waits was said in its name, and is not said any more.
     pub(super) fn begin_anew(&mut self) {
-        *self = Self { sequence: self.sequence, is_stopped: self.is_stopped, ..Self::new(self.mode) };
+        let Self { sequence, saving, saved, is_stopped, .. } = *self;
+        *self = Self { sequence, saving, saved, is_stopped, ..Self::new(self.mode) };
+    }
+
+    /// This checkpoint, or none, is what the disk holds.
+    pub(super) fn holds_checkpoint(&mut self, op: OpNumber) {
+        (self.saving, self.saved) = (op, op);
+    }
+
+    /// Lets go of what waits for nothing any more.
+    fn release(&mut self) {
+        if !self.is_holding() {
+            self.released.append(&mut self.held);
+        }
     }
 
     pub(super) fn next_released(&mut self) -> Option<Output> {
@@ -114,13 +135,16 @@ impl<S: Service> Replica<S> {
     /// Makes records of what has changed since the last ones.
     pub(super) fn journal_changes(&mut self) {
         let journal = &mut self.journal;
+        if journal.is_broken && journal.rebase_due && !journal.waits() {
+            (journal.is_broken, journal.written) = (false, None);
+        }
         let is_written = journal.mode.has_journal() && !journal.is_broken && !journal.is_stopped;
         if !std::mem::take(&mut journal.is_stale) || !is_written || !self.makes_promises() {
             return;
         }
         match &self.journal.written {
             // Below its base the log has gone, and into a checkpoint: what the records say cannot be continued.
-            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(),
+            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(true),
             Some(written) => {
                 let is_new_log = written.log_view != self.log_view;
                 let is_promise = self.view > self.log_view.max(written.view);
@@ -134,8 +158,11 @@ impl<S: Service> Replica<S> {
                     self.write(Record::Knowledge { crash_vector, recoveries });
                 }
                 self.write_commit_mark();
+                if self.journal.rebase_due {
+                    self.write_rebase(false);
+                }
             }
-            None => self.write_rebase(),
+            None => self.write_rebase(true),
         }
     }
 
@@ -173,20 +200,51 @@ impl<S: Service> Replica<S> {
         self.lags_in_its_mark().then_some(self.journal.mark_at)
     }
 
-    fn write_rebase(&mut self) {
-        let rebase = Rebase {
+    /// A checkpoint was taken. The journal goes on above it.
+    pub(super) fn journal_checkpoint(&mut self) {
+        self.journal.rebase_due = self.journal.mode.has_journal() && !self.checkpoints.is_divergent();
+    }
+
+    pub(super) fn on_checkpoint_saved(&mut self, op: OpNumber) {
+        self.journal.saved = op;
+        self.journal.foundation = self.journal.foundation.filter(|awaited| *awaited > op);
+        self.journal.release();
+    }
+
+    /// The newest checkpoint and all above it. `is_news`: the records before it do not lead up to this.
+    fn write_rebase(&mut self, is_news: bool) {
+        self.journal.rebase_due = false;
+        let promise = self.journal.promise;
+        let checkpoint = self.checkpoints.newest().filter(|checkpoint| checkpoint.id.op >= self.log.base()).cloned();
+        let base = checkpoint.as_ref().map_or(self.log.base(), |checkpoint| checkpoint.id.op);
+        self.write(Record::Rebase(Box::new(self.state_above(base))));
+        let journal = &mut self.journal;
+        let sequence = journal.sequence;
+        if !is_news {
+            journal.promise = promise;
+        } else if journal.waits() && journal.saved != base && base > OpNumber::ZERO {
+            journal.foundation = Some(base);
+        }
+        if let Some(checkpoint) = checkpoint.filter(|_| journal.saving != base) {
+            journal.saving = base;
+            self.outputs.push_back(Output::SaveCheckpoint { checkpoint: Box::new(checkpoint), sequence });
+        }
+    }
+
+    fn state_above(&self, base: OpNumber) -> Rebase {
+        let timestamp = self.log.entry(base).map_or(self.log.base_timestamp(), |entry| entry.timestamp);
+        Rebase {
             incarnation: self.incarnation,
             view: self.view,
             log_view: self.log_view,
             commit: self.commit,
-            base: self.log.base(),
-            base_hash: self.log.hash_at(self.log.base()).expect("a log knows the hash at its base"),
-            base_timestamp: self.log.base_timestamp(),
+            base,
+            base_hash: self.log.hash_at(base).expect("within the log"),
+            base_timestamp: timestamp,
             crash_vector: self.crash_vector.clone(),
             recoveries: self.recoveries.clone(),
-            entries: self.log.iter_above(self.log.base()).cloned().collect(),
-        };
-        self.write(Record::Rebase(Box::new(rebase)));
+            entries: self.log.iter_above(base).cloned().collect(),
+        }
     }
 
     fn write(&mut self, record: Record) {
@@ -248,7 +306,7 @@ impl<S: Service> Replica<S> {
         }
         if journal.promise.is_some_and(|promise| promise <= sequence) {
             journal.promise = None;
-            journal.released.append(&mut journal.held);
+            journal.release();
         }
         if !journal.waits() {
             return;
@@ -295,7 +353,7 @@ impl<S: Service> Replica<S> {
         self.journal.released.clear();
         self.outputs.retain(|output| !matches!(output, Output::Send { .. } | Output::Reply(_)));
         let sequence = self.makes_promises().then(|| {
-            self.write_rebase();
+            self.write_rebase(false);
             self.journal.sequence
         });
         self.journal.is_stopped = true;

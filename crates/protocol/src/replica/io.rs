@@ -2,7 +2,7 @@
 
 use viewstamped_state::{Progress, Root, Snapshot};
 
-use crate::checkpoint::{CheckpointId, CheckpointRoot};
+use crate::checkpoint::{Checkpoint, CheckpointId, CheckpointRoot};
 use crate::configuration::Configuration;
 use crate::durability::Durability;
 use crate::identity::Identity;
@@ -61,6 +61,11 @@ pub enum Input {
         /// The number.
         sequence: u64,
     },
+    /// The checkpoint of the latest [`Output::SaveCheckpoint`] is durable, and so is where the journal above it begins.
+    CheckpointSaved {
+        /// Its op-number.
+        op: OpNumber,
+    },
     /// The journal cannot be written any more, or not fast enough: it ends somewhere before its newest record. In the
     /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
     /// disk fails must not go on: end the process.
@@ -97,12 +102,21 @@ pub enum Output {
     /// [`Input::CheckpointTaken`]. The next one is wanted only after that.
     TakeCheckpoint(TakeCheckpoint),
     /// Add this to the journal, after all records before it; then say [`Input::Persisted`]. In the `background` mode nothing waits
-    /// for that.
+    /// for that. The first record of a process that did not go on where its journal ended is a [`Record::Rebase`]: it begins a new
+    /// journal. So does the first one after [`Input::JournalBroken`].
     Journal {
         /// Counts the records of this process, from 1.
         sequence: u64,
         /// What to write.
         record: Record,
+    },
+    /// Write this checkpoint to the page file. When it is durable, and the record `sequence` with it, let the next start begin there,
+    /// and say [`Input::CheckpointSaved`]: what is in the journal before that record may then be overwritten.
+    SaveCheckpoint {
+        /// What to write.
+        checkpoint: Box<Checkpoint>,
+        /// The number of the [`Record::Rebase`] above it.
+        sequence: u64,
     },
     /// The replica has stopped.
     ShutDown {

@@ -191,6 +191,7 @@ impl<S: Service> Replica<S> {
                 }
             }
             Input::Persisted { sequence } => self.on_persisted(sequence),
+            Input::CheckpointSaved { op } => self.on_checkpoint_saved(op),
             Input::JournalBroken => self.on_journal_broken(),
             Input::ShutDown => self.on_shut_down(),
         }

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::Replica;
+use super::io::{Event, Output};
 use super::staged::Staged;
+use crate::checkpoint::Checkpoint;
+use crate::client_table::ClientTable;
 use crate::identity::Identity;
 use crate::journal::Surviving;
 use crate::log::Log;
@@ -20,20 +23,38 @@ impl<S: Service> Replica<S> {
             // What another life wrote is no promise of this one, and this one may have made others.
             surviving.is_whole && surviving.incarnation == identity.incarnation
         };
-        match surviving {
-            Some(surviving) if goes_on(&surviving) && surviving.log.base() == self.executor.executed() => {
-                self.restart(surviving);
-            }
-            surviving => {
-                self.enter_recovering(Some(identity.incarnation));
-                self.trust_prefix(surviving.unwrap_or_default());
-            }
+        let surviving = surviving.unwrap_or_default();
+        if goes_on(&surviving) && self.restore(&surviving) {
+            self.restart(surviving);
+        } else {
+            self.enter_recovering(Some(identity.incarnation));
+            self.trust_prefix(surviving);
         }
+    }
+
+    /// Takes over the checkpoint on which the log stands. Says whether there is one, if it stands on any.
+    fn restore(&mut self, surviving: &Surviving) -> bool {
+        let log = &surviving.log;
+        if log.base() == OpNumber::ZERO {
+            return true;
+        }
+        let joins = |checkpoint: &&Checkpoint| {
+            log.base() == checkpoint.id.op && log.matches(log.base(), checkpoint.header.head)
+        };
+        let Some(checkpoint) = surviving.checkpoint.as_ref().filter(joins).cloned() else { return false };
+        let (op, service, client_table) = (checkpoint.id.op, &checkpoint.service, &checkpoint.client_table);
+        let Ok(table) = ClientTable::read(client_table, &self.cluster_options) else { return false };
+        if let Err(message) = self.executor.install(op, (**service).clone(), (**client_table).clone(), table) {
+            self.outputs.push_back(Output::Event(Event::ServicePanicked { op: Some(op), message }));
+        }
+        self.checkpoints.installed(checkpoint);
+        self.journal.holds_checkpoint(op);
+        true
     }
 
     /// A boot without RECOVERY.
     fn restart(&mut self, surviving: Surviving) {
-        let Surviving { incarnation, view, log_view, log, commit, crash_vector, recoveries, is_whole: _ } = surviving;
+        let Surviving { incarnation, view, log_view, log, commit, crash_vector, recoveries, .. } = surviving;
         (self.incarnation, self.view, self.log_view) = (incarnation, view, log_view);
         (self.log, self.commit) = (log, commit);
         (self.crash_vector, self.recoveries) = (crash_vector, recoveries);
@@ -55,11 +76,11 @@ impl<S: Service> Replica<S> {
     /// T8: what lies above the commit mark may have been replaced since. It is kept as a guess, which one hash proves or refutes.
     /// What lies below is certain, and not fetched again.
     fn trust_prefix(&mut self, surviving: Surviving) {
-        let Surviving { view, mut log, commit, .. } = surviving;
-        self.finish_in_view_or_later(view);
-        if log.base() != self.log.base() {
+        self.finish_in_view_or_later(surviving.view);
+        if !self.restore(&surviving) {
             return;
         }
+        let Surviving { mut log, commit, .. } = surviving;
         let above = log.iter_above(commit).cloned().collect();
         let hash = log.hash_at(commit).expect("folded within the log");
         self.spare = Staged::from_run(commit, hash, above).ok();
@@ -74,5 +95,6 @@ impl<S: Service> Replica<S> {
         self.executor.reset(&self.cluster_options);
         self.checkpoints.clear();
         self.spare = None;
+        self.journal.holds_checkpoint(OpNumber::ZERO);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use viewstamped_protocol::checkpoint::Checkpoint;
 use viewstamped_protocol::*;
 
 use super::Group;
@@ -9,6 +10,12 @@ use super::Group;
 #[derive(Clone, Default)]
 pub struct Disk {
     pub written: Vec<Record>,
+    /// The numbers of these records.
+    numbers: Vec<u64>,
+    /// The checkpoint at which the next start begins.
+    pub checkpoint: Option<Checkpoint>,
+    /// One that waits for the record above it.
+    saving: Option<(Checkpoint, u64)>,
     /// Given to a disk that is stuck, with their numbers.
     pub waiting: VecDeque<(u64, Record)>,
     pub is_stuck: bool,
@@ -32,7 +39,28 @@ impl Disk {
             (surviving.view, surviving.log_view, &surviving.crash_vector)
         );
         assert_eq!((tail.commit, tail.log.head_hash()), (surviving.commit, surviving.log.head_hash()));
-        Some(Surviving { is_whole, ..surviving })
+        Some(Surviving { is_whole, checkpoint: self.checkpoint.clone(), ..surviving })
+    }
+
+    /// A crash: what waits is lost.
+    pub fn lose_what_waits(&mut self) {
+        self.waiting.clear();
+        self.saving = None;
+    }
+
+    fn write(&mut self, sequence: u64, record: Record) {
+        self.written.push(record);
+        self.numbers.push(sequence);
+    }
+
+    /// The checkpoint that waits, if the record above it is written: the next start begins there.
+    fn finish_saving(&mut self) -> Option<OpNumber> {
+        let (_, sequence) = self.saving.as_ref()?;
+        let place = self.numbers.iter().rposition(|number| number == sequence)?;
+        self.written.drain(..place);
+        self.numbers.drain(..place);
+        self.checkpoint = self.saving.take().map(|(checkpoint, _)| checkpoint);
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.id.op)
     }
 }
 
@@ -56,8 +84,20 @@ impl Group {
         for _ in 0..count {
             let disk = self.disks.entry(NodeId(id)).or_default();
             let Some((sequence, record)) = disk.waiting.pop_front() else { return };
-            disk.written.push(record);
+            disk.write(sequence, record);
             self.input(id, Input::Persisted { sequence });
+            self.finish_saving(id);
+        }
+    }
+
+    pub(super) fn save_checkpoint(&mut self, id: NodeId, checkpoint: Checkpoint, sequence: u64) {
+        self.disk(id.0).saving = Some((checkpoint, sequence));
+        self.finish_saving(id.0);
+    }
+
+    fn finish_saving(&mut self, id: u64) {
+        if let Some(op) = self.disk(id).finish_saving() {
+            self.input(id, Input::CheckpointSaved { op });
         }
     }
 
