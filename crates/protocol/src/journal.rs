@@ -82,14 +82,14 @@ pub struct Rebase {
 /// What survived of a replica: its journal, folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surviving {
+    /// The checkpoint that was durable. Folding records does not set it: it lies elsewhere.
+    pub checkpoint: Option<Checkpoint>,
     /// The life that wrote it.
     pub incarnation: Incarnation,
     /// The view-number.
     pub view: ViewNumber,
     /// v': the view to which the log belongs.
     pub log_view: ViewNumber,
-    /// The checkpoint on which the log stands; without one it stands on the empty state. Folding records does not set it.
-    pub checkpoint: Option<Checkpoint>,
     /// The log, from the checkpoint upwards.
     pub log: Log,
     /// The commit mark: the log is certain up to here, whatever the mode.
@@ -147,14 +147,6 @@ pub enum ReplayError {
 }
 
 impl Surviving {
-    /// What survived when it is no more than a checkpoint.
-    #[must_use]
-    pub fn only(checkpoint: Checkpoint) -> Self {
-        let header = &checkpoint.header;
-        let log = Log::above(header.op, header.head, header.timestamp);
-        Self { commit: header.op, log, checkpoint: Some(checkpoint), ..Self::default() }
-    }
-
     /// Folds a journal, oldest record first. The first one must be a [`Rebase`].
     ///
     /// A later [`Rebase`] from the empty state needs nothing before it. One that stands on a checkpoint and does not join the log

@@ -246,6 +246,11 @@ impl Log {
         self.last().map_or(self.base_timestamp, |entry| entry.timestamp)
     }
 
+    /// The chain hash at the base.
+    pub(crate) fn base_hash(&self) -> ChainHash {
+        self.base_hash
+    }
+
     /// The replicated clock at the base.
     pub(crate) fn base_timestamp(&self) -> Timestamp {
         self.base_timestamp

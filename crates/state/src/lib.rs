@@ -317,6 +317,14 @@ impl<K: Into<Bytes>, V: Into<Bytes>> FromIterator<(K, V)> for State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot(State);
 
+impl Snapshot {
+    /// A state that begins as this snapshot is, and can be changed.
+    #[must_use]
+    pub fn thawed(&self) -> State {
+        self.0.clone()
+    }
+}
+
 impl Deref for Snapshot {
     type Target = State;
 

@@ -135,6 +135,12 @@ impl Checkpoints {
         self.pinned.retain(|_, (_, until)| *until > now);
     }
 
+    /// This one was on disk when the replica started.
+    pub(super) fn adopt(&mut self, checkpoint: Checkpoint) {
+        self.installed = checkpoint.id.op;
+        self.keep(checkpoint);
+    }
+
     /// This one was fetched, and is the only one now. What was taken of the state before is of no use.
     pub(super) fn installed(&mut self, checkpoint: Checkpoint) {
         (self.hashing, self.waiting, self.is_divergent) = (None, None, false);
@@ -202,7 +208,6 @@ impl<S: Service> Replica<S> {
         self.compare_with_quorum();
         self.count_checkpoints();
         self.cut_log();
-        self.journal_checkpoint();
         Ok(())
     }
 

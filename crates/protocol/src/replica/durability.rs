@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Replica;
 use super::io::{Event, Output};
 use super::status::Status;
+use crate::checkpoint::{Checkpoint, CheckpointId};
 use crate::crash_vector::CrashVector;
 use crate::durability::Durability;
 use crate::journal::{Rebase, Record};
@@ -28,21 +29,13 @@ pub(super) struct Journal {
     sequence: u64,
     /// What the records say altogether. `None` when they say nothing of this life: then the next one says everything.
     written: Option<Written>,
-    /// A checkpoint was taken: the next record says everything above it.
-    rebase_due: bool,
-    /// The op-number of the checkpoint that was given to the disk last, and of the one that is durable.
-    saving: OpNumber,
-    saved: OpNumber,
     /// How far the records that are not durable yet take the log, by their numbers.
     reaching: VecDeque<(u64, OpNumber)>,
     /// How far the durable ones take it.
     durable_op: OpNumber,
     /// The newest promise, while it is not durable.
     promise: Option<u64>,
-    /// The checkpoint on which the newest promise stands, while that is not durable: one that was fetched, so that no journal leads
-    /// up to it.
-    foundation: Option<OpNumber>,
-    /// What waits for them, in order.
+    /// What waits for it, in order.
     held: VecDeque<Output>,
     /// What waited long enough.
     released: VecDeque<Output>,
@@ -50,6 +43,10 @@ pub(super) struct Journal {
     mark_at: Time,
     /// It cannot be written for now.
     is_broken: bool,
+    /// The checkpoint that the newest [`Rebase`] stands on.
+    checkpoint: CheckpointId,
+    /// The op-number of a checkpoint that was fetched, while it is not durable: the log above it joins nothing before.
+    unsaved_jump: Option<OpNumber>,
     /// Something was handled since the last comparison.
     is_stale: bool,
     /// [`Input::ShutDown`](super::Input::ShutDown) has come.
@@ -66,6 +63,13 @@ struct Written {
     recoveries: BTreeMap<NodeId, Nonce>,
 }
 
+impl Written {
+    fn is_same_promise(&self, rebase: &Rebase) -> bool {
+        (self.view, self.log_view) == (rebase.view, rebase.log_view)
+            && (&self.crash_vector, &self.recoveries) == (&rebase.crash_vector, &rebase.recoveries)
+    }
+}
+
 impl Journal {
     pub(super) fn new(mode: Durability) -> Self {
         Self { mode, ..Self::default() }
@@ -78,7 +82,7 @@ impl Journal {
 
     /// Whether something that has happened must not be seen yet.
     pub(super) fn is_holding(&self) -> bool {
-        self.promise.is_some() || self.foundation.is_some()
+        self.promise.is_some() || self.unsaved_jump.is_some()
     }
 
     /// Inputs were handled.
@@ -88,20 +92,7 @@ impl Journal {
 
     /// What the disk holds is another life's. What still waits was said in its name, and is not said any more.
     pub(super) fn begin_anew(&mut self) {
-        let Self { sequence, saving, saved, is_stopped, .. } = *self;
-        *self = Self { sequence, saving, saved, is_stopped, ..Self::new(self.mode) };
-    }
-
-    /// This checkpoint, or none, is what the disk holds.
-    pub(super) fn holds_checkpoint(&mut self, op: OpNumber) {
-        (self.saving, self.saved) = (op, op);
-    }
-
-    /// Lets go of what waits for nothing any more.
-    fn release(&mut self) {
-        if !self.is_holding() {
-            self.released.append(&mut self.held);
-        }
+        *self = Self { sequence: self.sequence, is_stopped: self.is_stopped, ..Self::new(self.mode) };
     }
 
     pub(super) fn next_released(&mut self) -> Option<Output> {
@@ -112,6 +103,7 @@ impl Journal {
 impl<S: Service> Replica<S> {
     /// The journal says what this replica is: it has just been read.
     pub(super) fn journal_is_current(&mut self) {
+        self.journal.checkpoint = self.checkpoints.newest_id();
         self.log.set_journaled();
         self.journal.durable_op = self.log.op();
         self.note_written();
@@ -134,8 +126,10 @@ impl<S: Service> Replica<S> {
 
     /// Makes records of what has changed since the last ones.
     pub(super) fn journal_changes(&mut self) {
+        let has_new_checkpoint = self.checkpoints.newest_id() != self.journal.checkpoint;
         let journal = &mut self.journal;
-        if journal.is_broken && journal.rebase_due && !journal.waits() {
+        // A journal that was broken begins anew with a checkpoint, unless a failing disk is the end of this replica.
+        if journal.is_broken && has_new_checkpoint && !journal.waits() {
             (journal.is_broken, journal.written) = (false, None);
         }
         let is_written = journal.mode.has_journal() && !journal.is_broken && !journal.is_stopped;
@@ -143,8 +137,8 @@ impl<S: Service> Replica<S> {
             return;
         }
         match &self.journal.written {
-            // Below its base the log has gone, and into a checkpoint: what the records say cannot be continued.
-            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(true),
+            // The log that the records before made has gone, and into a checkpoint: they cannot be continued.
+            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(),
             Some(written) => {
                 let is_new_log = written.log_view != self.log_view;
                 let is_promise = self.view > self.log_view.max(written.view);
@@ -158,11 +152,12 @@ impl<S: Service> Replica<S> {
                     self.write(Record::Knowledge { crash_vector, recoveries });
                 }
                 self.write_commit_mark();
-                if self.journal.rebase_due {
-                    self.write_rebase(false);
+                if has_new_checkpoint {
+                    // What the records before say may be forgotten when it is durable.
+                    self.write_rebase();
                 }
             }
-            None => self.write_rebase(true),
+            None => self.write_rebase(),
         }
     }
 
@@ -200,50 +195,51 @@ impl<S: Service> Replica<S> {
         self.lags_in_its_mark().then_some(self.journal.mark_at)
     }
 
-    /// A checkpoint was taken. The journal goes on above it.
-    pub(super) fn journal_checkpoint(&mut self) {
-        self.journal.rebase_due = self.journal.mode.has_journal() && !self.checkpoints.is_divergent();
-    }
-
-    pub(super) fn on_checkpoint_saved(&mut self, op: OpNumber) {
-        self.journal.saved = op;
-        self.journal.foundation = self.journal.foundation.filter(|awaited| *awaited > op);
-        self.journal.release();
-    }
-
-    /// The newest checkpoint and all above it. `is_news`: the records before it do not lead up to this.
-    fn write_rebase(&mut self, is_news: bool) {
-        self.journal.rebase_due = false;
-        let promise = self.journal.promise;
-        let checkpoint = self.checkpoints.newest().filter(|checkpoint| checkpoint.id.op >= self.log.base()).cloned();
-        let base = checkpoint.as_ref().map_or(self.log.base(), |checkpoint| checkpoint.id.op);
-        self.write(Record::Rebase(Box::new(self.state_above(base))));
-        let journal = &mut self.journal;
-        let sequence = journal.sequence;
-        if !is_news {
-            journal.promise = promise;
-        } else if journal.waits() && journal.saved != base && base > OpNumber::ZERO {
-            journal.foundation = Some(base);
-        }
-        if let Some(checkpoint) = checkpoint.filter(|_| journal.saving != base) {
-            journal.saving = base;
-            self.outputs.push_back(Output::SaveCheckpoint { checkpoint: Box::new(checkpoint), sequence });
-        }
-    }
-
-    fn state_above(&self, base: OpNumber) -> Rebase {
-        let timestamp = self.log.entry(base).map_or(self.log.base_timestamp(), |entry| entry.timestamp);
-        Rebase {
+    /// Says everything above the newest checkpoint, and has that saved.
+    fn write_rebase(&mut self) {
+        let checkpoint = self.checkpoints.newest().cloned();
+        let (base, base_hash, base_timestamp) = match &checkpoint {
+            Some(Checkpoint { header, .. }) => (header.op, header.head, header.timestamp),
+            None => (self.log.base(), self.log.base_hash(), self.log.base_timestamp()),
+        };
+        let rebase = Rebase {
             incarnation: self.incarnation,
             view: self.view,
             log_view: self.log_view,
             commit: self.commit,
             base,
-            base_hash: self.log.hash_at(base).expect("within the log"),
-            base_timestamp: timestamp,
+            base_hash,
+            base_timestamp,
             crash_vector: self.crash_vector.clone(),
             recoveries: self.recoveries.clone(),
             entries: self.log.iter_above(base).cloned().collect(),
+        };
+        let is_jump = self.log.journaled() < self.log.base();
+        self.write(Record::Rebase(Box::new(rebase)));
+        let Some(checkpoint) = checkpoint else { return };
+        if checkpoint.id != self.journal.checkpoint {
+            self.journal.checkpoint = checkpoint.id;
+            if is_jump && self.journal.waits() {
+                self.journal.unsaved_jump = Some(checkpoint.id.op);
+            }
+            let sequence = self.journal.sequence;
+            self.outputs.push_back(Output::SaveCheckpoint { checkpoint: Box::new(checkpoint), sequence });
+        }
+    }
+
+    /// A checkpoint is durable, and so is this one before it: what stood on it may be seen.
+    pub(super) fn on_checkpoint_saved(&mut self, op: OpNumber) {
+        let journal = &mut self.journal;
+        if journal.unsaved_jump.is_some_and(|jump| jump <= op) {
+            journal.unsaved_jump = None;
+            self.release_held();
+        }
+    }
+
+    fn release_held(&mut self) {
+        let journal = &mut self.journal;
+        if !journal.is_holding() {
+            journal.released.append(&mut journal.held);
         }
     }
 
@@ -251,10 +247,12 @@ impl<S: Service> Replica<S> {
         let journal = &mut self.journal;
         journal.sequence += 1;
         let sequence = journal.sequence;
-        let (is_promise, has_mark) = match &record {
-            Record::Append { .. } | Record::Commit(_) => (false, true),
-            Record::Knowledge { .. } => (true, false),
-            Record::Rebase(_) | Record::Install { .. } | Record::View { .. } => (true, true),
+        let (says_all, is_promise, has_mark) = match &record {
+            Record::Append { .. } | Record::Commit(_) => (false, false, true),
+            Record::Knowledge { .. } => (true, true, false),
+            Record::Install { .. } | Record::View { .. } => (true, true, true),
+            // Usually it says once more what is known: that nobody has to wait for.
+            Record::Rebase(rebase) => (true, journal.written.as_ref().is_none_or(|w| !w.is_same_promise(rebase)), true),
         };
         let commit = journal.written.as_ref().map_or(OpNumber::ZERO, |written| written.commit);
         if is_promise && journal.waits() {
@@ -266,7 +264,7 @@ impl<S: Service> Replica<S> {
         journal.reaching.push_back((sequence, self.log.op()));
         self.outputs.push_back(Output::Journal { sequence, record });
         self.log.set_journaled();
-        if is_promise {
+        if says_all {
             self.note_written();
         }
         if let Some(written) = &mut self.journal.written {
@@ -306,9 +304,9 @@ impl<S: Service> Replica<S> {
         }
         if journal.promise.is_some_and(|promise| promise <= sequence) {
             journal.promise = None;
-            journal.release();
+            self.release_held();
         }
-        if !journal.waits() {
+        if !self.journal.waits() {
             return;
         }
         match &self.status {
@@ -353,7 +351,7 @@ impl<S: Service> Replica<S> {
         self.journal.released.clear();
         self.outputs.retain(|output| !matches!(output, Output::Send { .. } | Output::Reply(_)));
         let sequence = self.makes_promises().then(|| {
-            self.write_rebase(false);
+            self.write_rebase();
             self.journal.sequence
         });
         self.journal.is_stopped = true;

@@ -61,7 +61,7 @@ pub enum Input {
         /// The number.
         sequence: u64,
     },
-    /// The checkpoint of the latest [`Output::SaveCheckpoint`] is durable, and so is where the journal above it begins.
+    /// The checkpoint at this op-number, of an [`Output::SaveCheckpoint`], is durable.
     CheckpointSaved {
         /// Its op-number.
         op: OpNumber,
@@ -102,20 +102,20 @@ pub enum Output {
     /// [`Input::CheckpointTaken`]. The next one is wanted only after that.
     TakeCheckpoint(TakeCheckpoint),
     /// Add this to the journal, after all records before it; then say [`Input::Persisted`]. In the `background` mode nothing waits
-    /// for that. The first record of a process that did not go on where its journal ended is a [`Record::Rebase`]: it begins a new
-    /// journal. So does the first one after [`Input::JournalBroken`].
+    /// for that.
     Journal {
         /// Counts the records of this process, from 1.
         sequence: u64,
         /// What to write.
         record: Record,
     },
-    /// Write this checkpoint to the page file. When it is durable, and the record `sequence` with it, let the next start begin there,
-    /// and say [`Input::CheckpointSaved`]: what is in the journal before that record may then be overwritten.
+    /// Make this checkpoint durable, in the background, and then, in one step with that and after the record of this number is
+    /// durable, have the journal begin with that record; then say [`Input::CheckpointSaved`]. Where the one before is still being
+    /// saved, it may be given up for this one.
     SaveCheckpoint {
-        /// What to write.
+        /// The checkpoint.
         checkpoint: Box<Checkpoint>,
-        /// The number of the [`Record::Rebase`] above it.
+        /// The number of the record that stands on it.
         sequence: u64,
     },
     /// The replica has stopped.

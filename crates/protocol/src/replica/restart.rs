@@ -23,40 +23,61 @@ impl<S: Service> Replica<S> {
             // What another life wrote is no promise of this one, and this one may have made others.
             surviving.is_whole && surviving.incarnation == identity.incarnation
         };
-        let surviving = surviving.unwrap_or_default();
-        if goes_on(&surviving) && self.restore(&surviving) {
-            self.restart(surviving);
-        } else {
-            self.enter_recovering(Some(identity.incarnation));
-            self.trust_prefix(surviving);
+        let mut surviving = surviving.unwrap_or_default();
+        let checkpoint = surviving.checkpoint.take();
+        if goes_on(&surviving) && self.stands_on(&surviving.log, checkpoint.as_ref()) {
+            if let Some(checkpoint) = checkpoint {
+                self.adopt_checkpoint(checkpoint);
+            }
+            return self.restart(surviving);
         }
+        self.enter_recovering(Some(identity.incarnation));
+        if let Some(checkpoint) = checkpoint {
+            self.adopt_checkpoint(checkpoint);
+        }
+        self.trust_prefix(surviving);
     }
 
-    /// Takes over the checkpoint on which the log stands. Says whether there is one, if it stands on any.
-    fn restore(&mut self, surviving: &Surviving) -> bool {
-        let log = &surviving.log;
-        if log.base() == OpNumber::ZERO {
-            return true;
+    /// Whether the log goes on where the checkpoint, or the empty state, ends.
+    fn stands_on(&self, log: &Log, checkpoint: Option<&Checkpoint>) -> bool {
+        let Some(checkpoint) = checkpoint else { return log.base() == OpNumber::ZERO };
+        let is_table = ClientTable::read(&checkpoint.client_table, &self.cluster_options).is_ok();
+        let is_own = checkpoint.header.options == self.cluster_options && is_table;
+        is_own && log.matches(checkpoint.id.op, checkpoint.header.head)
+    }
+
+    /// 5.1: "if this state is on disk, the replica doesn't need to fetch the prefix of the log that has already been applied to the
+    /// application state and it needn't execute the requests in that prefix either". Not one of a cluster with other options: its
+    /// pages are other pages.
+    fn adopt_checkpoint(&mut self, checkpoint: Checkpoint) {
+        let Ok(table) = ClientTable::read(&checkpoint.client_table, &self.cluster_options) else { return };
+        if checkpoint.header.options != self.cluster_options {
+            return;
         }
-        let joins = |checkpoint: &&Checkpoint| {
-            log.base() == checkpoint.id.op && log.matches(log.base(), checkpoint.header.head)
-        };
-        let Some(checkpoint) = surviving.checkpoint.as_ref().filter(joins).cloned() else { return false };
-        let (op, service, client_table) = (checkpoint.id.op, &checkpoint.service, &checkpoint.client_table);
-        let Ok(table) = ClientTable::read(client_table, &self.cluster_options) else { return false };
-        if let Err(message) = self.executor.install(op, (**service).clone(), (**client_table).clone(), table) {
+        let (op, head, timestamp) = (checkpoint.id.op, checkpoint.header.head, checkpoint.header.timestamp);
+        let (service, pages) = (checkpoint.service.thawed(), checkpoint.client_table.thawed());
+        if let Err(message) = self.executor.install(op, service, pages, table) {
             self.outputs.push_back(Output::Event(Event::ServicePanicked { op: Some(op), message }));
         }
-        self.checkpoints.installed(checkpoint);
-        self.journal.holds_checkpoint(op);
-        true
+        (self.log, self.commit) = (Log::above(op, head, timestamp), op);
+        self.checkpoints.adopt(checkpoint);
     }
 
     /// A boot without RECOVERY.
     fn restart(&mut self, surviving: Surviving) {
-        let Surviving { incarnation, view, log_view, log, commit, crash_vector, recoveries, .. } = surviving;
+        let Surviving {
+            incarnation,
+            view,
+            log_view,
+            log,
+            commit,
+            crash_vector,
+            recoveries,
+            checkpoint: _,
+            is_whole: _,
+        } = surviving;
         (self.incarnation, self.view, self.log_view) = (incarnation, view, log_view);
-        (self.log, self.commit) = (log, commit);
+        (self.log, self.commit) = (log, self.commit.max(commit));
         (self.crash_vector, self.recoveries) = (crash_vector, recoveries);
         self.heard_view = view;
         self.journal_is_current();
@@ -76,11 +97,12 @@ impl<S: Service> Replica<S> {
     /// T8: what lies above the commit mark may have been replaced since. It is kept as a guess, which one hash proves or refutes.
     /// What lies below is certain, and not fetched again.
     fn trust_prefix(&mut self, surviving: Surviving) {
-        self.finish_in_view_or_later(surviving.view);
-        if !self.restore(&surviving) {
+        let Surviving { view, mut log, commit, .. } = surviving;
+        self.finish_in_view_or_later(view);
+        if !log.matches(self.log.base(), self.log.head_hash()) || commit < self.log.base() {
+            // It does not reach up to the checkpoint, which is all that is certain then.
             return;
         }
-        let Surviving { mut log, commit, .. } = surviving;
         let above = log.iter_above(commit).cloned().collect();
         let hash = log.hash_at(commit).expect("folded within the log");
         self.spare = Staged::from_run(commit, hash, above).ok();
@@ -95,6 +117,5 @@ impl<S: Service> Replica<S> {
         self.executor.reset(&self.cluster_options);
         self.checkpoints.clear();
         self.spare = None;
-        self.journal.holds_checkpoint(OpNumber::ZERO);
     }
 }

@@ -46,6 +46,8 @@ impl Disk {
     pub fn lose_what_waits(&mut self) {
         self.waiting.clear();
         self.saving = None;
+        // The next process counts from 1 again.
+        self.numbers.fill(0);
     }
 
     fn write(&mut self, sequence: u64, record: Record) {

@@ -422,10 +422,10 @@ fn nothing_rests_on_a_checkpoint_that_was_fetched_before_it_is_durable() {
         let speaks = |(_, message): &(NodeId, Message)| message.header.from == NodeId(2);
         script.group.network.iter().any(speaks)
     };
-    script.play("everything arrives\nclient->r0 REQUEST N\nr0->r2 PREPARE v0\nr0->r1 PREPARE v0 lost");
+    script.play("everything arrives\nr0 waits 60 ms\nr0->r2 COMMIT v0\nr0->r1 COMMIT v0 lost");
     assert!(!acknowledges(&script), "{:?}", script.in_flight());
     script.play("r2's disk writes");
     assert!(acknowledges(&script));
-    script.play("everything arrives\nr2 crashes\nr2's disk is quick\nr2 restarts\n500 ms pass\nr2 is normal v0 n15");
+    script.play("everything arrives\nr2 crashes\nr2's disk is quick\nr2 restarts\n500 ms pass\nr2 is normal v0 n14");
     assert_eq!(script.group.replica(2).report().incarnation, Incarnation(1));
 }
