@@ -139,6 +139,15 @@ pub(crate) fn top(part: &[u8], root: Root, options: &PageOptions) -> Result<Name
     Ok(Named { hash, keys, bytes })
 }
 
+/// The options that a top says its state has. The rest of it is not looked at.
+pub(crate) fn options_of_top(part: &[u8]) -> Result<PageOptions, BadPart> {
+    let mut rest = Reader(part);
+    rest.take(TOP_BEGIN.len())?;
+    let [_, page_bytes] = [rest.u64()?, rest.u64()?];
+    let options = usize::try_from(page_bytes).ok().and_then(|page_bytes| PageOptions::new(page_bytes).ok());
+    options.ok_or(malformed("its pages have an impossible size"))
+}
+
 /// A page, as its encoding says; what lies below it and beside it is only named.
 #[derive(Debug)]
 pub(crate) enum PagePart<'a> {

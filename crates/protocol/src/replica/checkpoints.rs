@@ -268,7 +268,8 @@ impl<S: Service> Replica<S> {
     pub(super) fn cut_log(&mut self) {
         let [older, newer] = self.checkpoints.kept.make_contiguous() else { return };
         let (older, newer) = (older.id.op, newer.id.op);
-        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent();
+        let is_durable = older <= self.acknowledged_op();
+        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent() && is_durable;
         if may_cut && newer <= self.checkpoints.quorum.held && older > self.log.base() {
             self.log.drop_up_to(older);
             self.clip_fetched();
