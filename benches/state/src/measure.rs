@@ -163,12 +163,17 @@ impl fmt::Display for Figure {
 }
 
 fn timed(operations: u64, run: &mut dyn FnMut(u64)) -> f64 {
+    nanoseconds(|| run(operations)).1 / operations as f64
+}
+
+/// The time that this thread was on a processor for the work, when that is long enough to be counted; the time on the wall otherwise.
+pub fn nanoseconds<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let (start, cpu) = (Instant::now(), cpu_nanoseconds());
-    run(operations);
+    let done = work();
     let wall = start.elapsed().as_secs_f64() * 1e9;
     // The processor's time is counted in ticks of some milliseconds.
     let cpu = cpu.zip(cpu_nanoseconds()).map(|(before, after)| (after - before) as f64).filter(|cpu| *cpu > 50e6);
-    cpu.unwrap_or(wall) / operations as f64
+    (done, cpu.unwrap_or(wall))
 }
 
 /// The time this thread was on a processor. The time on the wall has to do where there is none.

@@ -1,12 +1,11 @@
 //! What checkpoints and transfers of a state cost.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use viewstamped_state::{Fetch, Place, State};
 
-use crate::measure::{Keys, fill, median};
+use crate::measure::{Keys, fill, median, nanoseconds};
 use crate::{Options, Work, name};
 
 /// How many operations lie between two checkpoints.
@@ -29,8 +28,9 @@ pub fn print(work: Work, keys: u64, options: &Options) {
 
 type Line = (&'static str, f64, String);
 
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+fn milliseconds<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let (done, time) = nanoseconds(work);
+    (done, time / 1e6)
 }
 
 /// Overwrites random keys, others in every round.
@@ -45,15 +45,9 @@ fn checkpoint(state: &mut State, keys: u64, options: &Options) -> Vec<Line> {
     let [mut writing, mut hashing, mut dropping] = [const { Vec::new() }; 3];
     for round in 0..options.rounds {
         let snapshot = state.snapshot();
-        let start = Instant::now();
-        overwrite(state, &names, round, options);
-        writing.push(milliseconds(start.elapsed()));
-        let start = Instant::now();
-        let _ = state.root();
-        hashing.push(milliseconds(start.elapsed()));
-        let start = Instant::now();
-        drop(snapshot);
-        dropping.push(milliseconds(start.elapsed()));
+        writing.push(milliseconds(|| overwrite(state, &names, round, options)).1);
+        hashing.push(milliseconds(|| state.root()).1);
+        dropping.push(milliseconds(|| drop(snapshot)).1);
     }
     vec![
         ("65,536 overwrites", median(writing), "most of them copy a page that the snapshot shares".to_owned()),
@@ -64,17 +58,16 @@ fn checkpoint(state: &mut State, keys: u64, options: &Options) -> Vec<Line> {
 
 fn changes(state: &mut State, keys: u64, options: &Options) -> Vec<Line> {
     let names = Keys::new(keys, options.key_bytes, true);
-    let (mut finding, mut encoding, mut pages, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
+    let (mut finding, mut encoding, mut pages, mut bytes): (_, _, _, usize) = (Vec::new(), Vec::new(), 0, 0);
     for round in 0..options.rounds {
         let before = state.snapshot();
         overwrite(state, &names, round, options);
         let _ = state.root();
-        let start = Instant::now();
-        pages = state.pages_not_in(&before).count() + before.pages_not_in(state).count();
-        finding.push(milliseconds(start.elapsed()));
-        let start = Instant::now();
-        bytes = state.pages_not_in(&before).map(|page| page.encoding().len()).sum();
-        encoding.push(milliseconds(start.elapsed()));
+        let found = milliseconds(|| state.pages_not_in(&before).count() + before.pages_not_in(state).count());
+        let encoded = milliseconds(|| state.pages_not_in(&before).map(|page| page.encoding().len()).sum());
+        (pages, bytes) = (found.0, encoded.0);
+        finding.push(found.1);
+        encoding.push(encoded.1);
     }
     let found = format!("{pages} pages, new and old");
     let encoded = format!("{} MB", bytes / 1_000_000);
@@ -87,25 +80,25 @@ fn load(state: &State) -> Vec<Line> {
     store.insert(root.0, state.part(&Place::top()).expect("every state has a top"));
     state.pages().for_each(|page| drop(store.insert(page.hash(), page.encoding().into())));
     let bytes: usize = store.values().map(Bytes::len).sum();
-    let start = Instant::now();
-    let loaded = State::load(root, *state.options(), |hash| store.get(hash).cloned().ok_or(()));
-    let time = milliseconds(start.elapsed());
+    let read = |hash: &[u8; 32]| store.get(hash).cloned().ok_or(());
+    let (loaded, time) = milliseconds(|| State::load(root, *state.options(), read));
     assert_eq!(loaded.expect("everything is there").root(), root);
     vec![("from memory", time, format!("{} MB", bytes / 1_000_000))]
 }
 
 fn fetch(source: &State) -> Vec<Line> {
     let mut fetch = Fetch::new(source.root(), *source.options(), State::default().snapshot());
-    let (mut giving, start) = (Duration::ZERO, Instant::now());
-    while let Some(place) = fetch.next() {
-        let asked = Instant::now();
-        let part = source.part(&place).expect("the source has it");
-        giving += asked.elapsed();
-        fetch.give(&place, part).expect("it is right");
-    }
-    let taking = start.elapsed() - giving;
+    let mut places = Vec::new();
+    let part = |place: &Place| source.part(place).expect("the source has it");
+    let ((), both) = milliseconds(|| {
+        while let Some(place) = fetch.next() {
+            fetch.give(&place, part(&place)).expect("it is right");
+            places.push(place);
+        }
+    });
+    let ((), giving) = milliseconds(|| places.iter().for_each(|place| drop(part(place))));
     assert_eq!(fetch.state().expect("nothing is missing").root(), source.root());
     let progress = fetch.progress();
     let amount = format!("{} parts, {} MB", progress.parts_fetched, progress.bytes_fetched / 1_000_000);
-    vec![("its source", milliseconds(giving), amount), ("who fetches", milliseconds(taking), String::new())]
+    vec![("its source", giving, amount), ("who fetches", both - giving, String::new())]
 }
