@@ -41,6 +41,10 @@ impl Service for Journal {
         if !operation.predicted.is_empty() {
             text.extend_from_slice(&[b"(", &operation.predicted[..], b")"].concat());
         }
+        // Not deterministic: replica 2, or every one, leaves something of its own behind.
+        if *operation.payload == "skew at all" || (*operation.payload == "skew at 2" && self.id == 2) {
+            state.put(b"skew", &self.id.to_le_bytes());
+        }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
         assert_ne!(*operation.payload, "poison", "the service has a bug");
