@@ -101,7 +101,7 @@ impl<S: Service + Copy> Viewstamped<S> {
                 },
                 Output::SaveIdentity(_) => self.replicas[place].handle(self.now, Input::IdentitySaved),
                 Output::TakeCheckpoint(checkpoint) => self.replicas[place].handle(self.now, checkpoint.taken()),
-                Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
+                Output::Event(_) | Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {}
             }
         }
         has_worked

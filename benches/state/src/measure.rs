@@ -27,6 +27,12 @@ impl Keys {
         Self { bytes, all }
     }
 
+    /// So many keys from this one on.
+    pub fn range(&self, from: u64, count: u64) -> impl Iterator<Item = &[u8]> {
+        let from = from as usize % (self.all.len() / self.bytes);
+        self.all.chunks_exact(self.bytes).cycle().skip(from).take(count as usize)
+    }
+
     pub fn each(&self, turns: u64, mut work: impl FnMut(u64, &[u8])) {
         self.all.chunks_exact(self.bytes).cycle().zip(0..turns).for_each(|(key, turn)| work(turn, key));
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Checkpoint;
 use crate::crash_vector::CrashVector;
 use crate::log::{Entry, Log};
 use crate::numbers::{ChainHash, Incarnation, NodeId, Nonce, OpNumber, Timestamp, ViewNumber};
@@ -81,6 +82,8 @@ pub struct Rebase {
 /// What survived of a replica: its journal, folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surviving {
+    /// The checkpoint that was durable. Folding records does not set it: it lies elsewhere.
+    pub checkpoint: Option<Checkpoint>,
     /// The life that wrote it.
     pub incarnation: Incarnation,
     /// The view-number.

@@ -56,7 +56,9 @@
 //!             Output::Send { .. } => unreachable!("there are no others"),
 //!             Output::TakeCheckpoint(checkpoint) => inputs.push(checkpoint.taken()), // better on another thread
 //!             Output::Event(_) => {}
-//!             Output::Journal { .. } | Output::ShutDown { .. } => unreachable!("nothing is journaled in this mode"),
+//!             Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {
+//!                 unreachable!("nothing is journaled in this mode")
+//!             }
 //!         }
 //!     }
 //!     match inputs.pop() {

@@ -44,6 +44,11 @@ pub enum Request {
         /// Random: tells a retry of this RESUME from another one.
         nonce: Nonce,
     },
+    /// A checkpoint is taken here, because an operator wants one.
+    Checkpoint {
+        /// Who asked.
+        client: ClientId,
+    },
 }
 
 impl Request {
@@ -51,7 +56,10 @@ impl Request {
     #[must_use]
     pub fn client(&self) -> ClientId {
         match self {
-            Self::Operation { client, .. } | Self::Register { client, .. } | Self::Resume { client, .. } => *client,
+            Self::Operation { client, .. }
+            | Self::Register { client, .. }
+            | Self::Resume { client, .. }
+            | Self::Checkpoint { client } => *client,
         }
     }
 
@@ -60,7 +68,7 @@ impl Request {
     pub fn payload_len(&self) -> usize {
         match self {
             Self::Operation { predicted, payload, .. } => predicted.len() + payload.len(),
-            Self::Register { .. } | Self::Resume { .. } => 0,
+            Self::Register { .. } | Self::Resume { .. } | Self::Checkpoint { .. } => 0,
         }
     }
 }
@@ -189,6 +197,10 @@ fn hashed_parts(
             header[88] = 3;
             (header, &[], &[])
         }
+        Request::Checkpoint { .. } => {
+            header[88] = 4;
+            (header, &[], &[])
+        }
     }
 }
 
@@ -244,6 +256,11 @@ impl Log {
     #[must_use]
     pub fn head_timestamp(&self) -> Timestamp {
         self.last().map_or(self.base_timestamp, |entry| entry.timestamp)
+    }
+
+    /// The chain hash at the base.
+    pub(crate) fn base_hash(&self) -> ChainHash {
+        self.base_hash
     }
 
     /// The replicated clock at the base.

@@ -147,7 +147,11 @@ impl<S: Service + Clone> Cluster<S> {
             Output::Event(Event::CheckpointTaken { id } | Event::CheckpointInstalled { id, .. }) => {
                 self.checkers.has_checkpoint(node.id, *id)?;
             }
-            Output::TakeCheckpoint(_) | Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. } => {}
+            Output::TakeCheckpoint(_)
+            | Output::Event(_)
+            | Output::Journal { .. }
+            | Output::SaveCheckpoint { .. }
+            | Output::ShutDown { .. } => {}
         }
         Ok(Some(output))
     }

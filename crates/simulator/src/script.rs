@@ -353,7 +353,9 @@ impl Script {
                     let result = self.cluster.handle(place, self.now(place), checkpoint.taken());
                     self.judge(result);
                 }
-                Some(Output::Event(_) | Output::Journal { .. } | Output::ShutDown { .. }) => {}
+                Some(
+                    Output::Event(_) | Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. },
+                ) => {}
             }
         }
     }

@@ -333,7 +333,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.schedule.at(self.now.after(delay), Event::Hashed { place, boot, taken });
             }
             Output::Event(event) => return self.on_replica_event(place, &event),
-            Output::Journal { .. } | Output::ShutDown { .. } => {}
+            Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {}
         }
         Ok(())
     }

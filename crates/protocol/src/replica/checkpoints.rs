@@ -135,6 +135,12 @@ impl Checkpoints {
         self.pinned.retain(|_, (_, until)| *until > now);
     }
 
+    /// This one was on disk when the replica started.
+    pub(super) fn adopt(&mut self, checkpoint: Checkpoint) {
+        self.installed = checkpoint.id.op;
+        self.keep(checkpoint);
+    }
+
     /// This one was fetched, and is the only one now. What was taken of the state before is of no use.
     pub(super) fn installed(&mut self, checkpoint: Checkpoint) {
         (self.hashing, self.waiting, self.is_divergent) = (None, None, false);
@@ -254,6 +260,7 @@ impl<S: Service> Replica<S> {
         self.checkpoints.is_divergent = true;
         self.outputs.push_back(Output::Event(Event::Diverged { quorum: agreed, own }));
         self.abdicate_when_divergent();
+        self.repair_if_divergent();
     }
 
     /// 5.1: "checkpoints allow the system to garbage collect the log". Two checkpoints of it stay, and nothing goes before a quorum

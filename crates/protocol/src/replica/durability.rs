@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Replica;
 use super::io::{Event, Output};
 use super::status::Status;
+use crate::checkpoint::{Checkpoint, CheckpointId};
 use crate::crash_vector::CrashVector;
 use crate::durability::Durability;
 use crate::journal::{Rebase, Record};
@@ -42,6 +43,10 @@ pub(super) struct Journal {
     mark_at: Time,
     /// It cannot be written for now.
     is_broken: bool,
+    /// The checkpoint that the newest [`Rebase`] stands on.
+    checkpoint: CheckpointId,
+    /// The op-number of a checkpoint that was fetched, while it is not durable: the log above it joins nothing before.
+    unsaved_jump: Option<OpNumber>,
     /// Something was handled since the last comparison.
     is_stale: bool,
     /// [`Input::ShutDown`](super::Input::ShutDown) has come.
@@ -58,6 +63,13 @@ struct Written {
     recoveries: BTreeMap<NodeId, Nonce>,
 }
 
+impl Written {
+    fn is_same_promise(&self, rebase: &Rebase) -> bool {
+        (self.view, self.log_view) == (rebase.view, rebase.log_view)
+            && (&self.crash_vector, &self.recoveries) == (&rebase.crash_vector, &rebase.recoveries)
+    }
+}
+
 impl Journal {
     pub(super) fn new(mode: Durability) -> Self {
         Self { mode, ..Self::default() }
@@ -70,7 +82,7 @@ impl Journal {
 
     /// Whether something that has happened must not be seen yet.
     pub(super) fn is_holding(&self) -> bool {
-        self.promise.is_some()
+        self.promise.is_some() || self.unsaved_jump.is_some()
     }
 
     /// Inputs were handled.
@@ -91,6 +103,7 @@ impl Journal {
 impl<S: Service> Replica<S> {
     /// The journal says what this replica is: it has just been read.
     pub(super) fn journal_is_current(&mut self) {
+        self.journal.checkpoint = self.checkpoints.newest_id();
         self.log.set_journaled();
         self.journal.durable_op = self.log.op();
         self.note_written();
@@ -113,14 +126,18 @@ impl<S: Service> Replica<S> {
 
     /// Makes records of what has changed since the last ones.
     pub(super) fn journal_changes(&mut self) {
+        let has_new_checkpoint = self.checkpoints.newest_id() != self.journal.checkpoint;
         let journal = &mut self.journal;
+        // A journal that was broken begins anew with a checkpoint, unless a failing disk is the end of this replica.
+        journal.is_broken &= !has_new_checkpoint || journal.waits();
         let is_written = journal.mode.has_journal() && !journal.is_broken && !journal.is_stopped;
         if !std::mem::take(&mut journal.is_stale) || !is_written || !self.makes_promises() {
             return;
         }
         match &self.journal.written {
-            // Below its base the log has gone, and into a checkpoint: what the records say cannot be continued.
-            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(),
+            // What the records before say may be forgotten when the checkpoint is durable; or cannot be continued, where the log
+            // they made has gone, and into a checkpoint.
+            Some(_) if has_new_checkpoint || self.log.journaled() < self.log.base() => self.write_rebase(),
             Some(written) => {
                 let is_new_log = written.log_view != self.log_view;
                 let is_promise = self.view > self.log_view.max(written.view);
@@ -173,30 +190,64 @@ impl<S: Service> Replica<S> {
         self.lags_in_its_mark().then_some(self.journal.mark_at)
     }
 
+    /// Says everything above the newest checkpoint, and has that saved.
     fn write_rebase(&mut self) {
+        let checkpoint = self.checkpoints.newest().cloned();
+        let (base, base_hash, base_timestamp) = match &checkpoint {
+            Some(Checkpoint { header, .. }) => (header.op, header.head, header.timestamp),
+            None => (self.log.base(), self.log.base_hash(), self.log.base_timestamp()),
+        };
         let rebase = Rebase {
             incarnation: self.incarnation,
             view: self.view,
             log_view: self.log_view,
             commit: self.commit,
-            base: self.log.base(),
-            base_hash: self.log.hash_at(self.log.base()).expect("a log knows the hash at its base"),
-            base_timestamp: self.log.base_timestamp(),
+            base,
+            base_hash,
+            base_timestamp,
             crash_vector: self.crash_vector.clone(),
             recoveries: self.recoveries.clone(),
-            entries: self.log.iter_above(self.log.base()).cloned().collect(),
+            entries: self.log.iter_above(base).cloned().collect(),
         };
+        let is_jump = self.log.journaled() < self.log.base();
         self.write(Record::Rebase(Box::new(rebase)));
+        let Some(checkpoint) = checkpoint else { return };
+        if checkpoint.id != self.journal.checkpoint {
+            self.journal.checkpoint = checkpoint.id;
+            if is_jump && self.journal.waits() {
+                self.journal.unsaved_jump = Some(checkpoint.id.op);
+            }
+            let sequence = self.journal.sequence;
+            self.outputs.push_back(Output::SaveCheckpoint { checkpoint: Box::new(checkpoint), sequence });
+        }
+    }
+
+    /// A checkpoint is durable, and so is this one before it: what stood on it may be seen.
+    pub(super) fn on_checkpoint_saved(&mut self, op: OpNumber) {
+        let journal = &mut self.journal;
+        if journal.unsaved_jump.is_some_and(|jump| jump <= op) {
+            journal.unsaved_jump = None;
+            self.release_held();
+        }
+    }
+
+    fn release_held(&mut self) {
+        let journal = &mut self.journal;
+        if !journal.is_holding() {
+            journal.released.append(&mut journal.held);
+        }
     }
 
     fn write(&mut self, record: Record) {
         let journal = &mut self.journal;
         journal.sequence += 1;
         let sequence = journal.sequence;
-        let (is_promise, has_mark) = match &record {
-            Record::Append { .. } | Record::Commit(_) => (false, true),
-            Record::Knowledge { .. } => (true, false),
-            Record::Rebase(_) | Record::Install { .. } | Record::View { .. } => (true, true),
+        let (says_all, is_promise, has_mark) = match &record {
+            Record::Append { .. } | Record::Commit(_) => (false, false, true),
+            Record::Knowledge { .. } => (true, true, false),
+            Record::Install { .. } | Record::View { .. } => (true, true, true),
+            // Usually it says once more what is known: that nobody has to wait for.
+            Record::Rebase(rebase) => (true, journal.written.as_ref().is_none_or(|w| !w.is_same_promise(rebase)), true),
         };
         let commit = journal.written.as_ref().map_or(OpNumber::ZERO, |written| written.commit);
         if is_promise && journal.waits() {
@@ -208,7 +259,7 @@ impl<S: Service> Replica<S> {
         journal.reaching.push_back((sequence, self.log.op()));
         self.outputs.push_back(Output::Journal { sequence, record });
         self.log.set_journaled();
-        if is_promise {
+        if says_all {
             self.note_written();
         }
         if let Some(written) = &mut self.journal.written {
@@ -248,9 +299,9 @@ impl<S: Service> Replica<S> {
         }
         if journal.promise.is_some_and(|promise| promise <= sequence) {
             journal.promise = None;
-            journal.released.append(&mut journal.held);
+            self.release_held();
         }
-        if !journal.waits() {
+        if !self.journal.waits() {
             return;
         }
         match &self.status {

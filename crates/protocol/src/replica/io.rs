@@ -2,7 +2,7 @@
 
 use viewstamped_state::{Progress, Root, Snapshot};
 
-use crate::checkpoint::{CheckpointId, CheckpointRoot};
+use crate::checkpoint::{Checkpoint, CheckpointId, CheckpointRoot};
 use crate::configuration::Configuration;
 use crate::durability::Durability;
 use crate::identity::Identity;
@@ -61,6 +61,11 @@ pub enum Input {
         /// The number.
         sequence: u64,
     },
+    /// The checkpoint at this op-number, of an [`Output::SaveCheckpoint`], is durable.
+    CheckpointSaved {
+        /// Its op-number.
+        op: OpNumber,
+    },
     /// The journal cannot be written any more, or not fast enough: it ends somewhere before its newest record. In the
     /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
     /// disk fails must not go on: end the process.
@@ -103,6 +108,15 @@ pub enum Output {
         sequence: u64,
         /// What to write.
         record: Record,
+    },
+    /// Make this checkpoint durable, in the background, and then, in one step with that and after the record of this number is
+    /// durable, have the journal begin with that record; then say [`Input::CheckpointSaved`]. Where the one before is still being
+    /// saved, it may be given up for this one.
+    SaveCheckpoint {
+        /// The checkpoint.
+        checkpoint: Box<Checkpoint>,
+        /// The number of the record that stands on it.
+        sequence: u64,
     },
     /// The replica has stopped.
     ShutDown {

@@ -191,6 +191,7 @@ impl<S: Service> Replica<S> {
                 }
             }
             Input::Persisted { sequence } => self.on_persisted(sequence),
+            Input::CheckpointSaved { op } => self.on_checkpoint_saved(op),
             Input::JournalBroken => self.on_journal_broken(),
             Input::ShutDown => self.on_shut_down(),
         }
@@ -377,6 +378,8 @@ impl<S: Service> Replica<S> {
             Status::ViewChange(_) => Some(NotServingReason::ViewChange),
             Status::Recovering(_) if self.is_quorum_lost() => Some(NotServingReason::QuorumLost),
             Status::Recovering(_) => Some(NotServingReason::Recovering),
+            // From a wrong state nobody is answered; another takes over.
+            Status::Primary(_) if self.checkpoints.is_divergent() => Some(NotServingReason::ViewChange),
             Status::Primary(_) | Status::Backup(_) => None,
         }
     }

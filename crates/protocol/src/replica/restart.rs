@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::Replica;
+use super::io::{Event, Output};
 use super::staged::Staged;
+use crate::checkpoint::Checkpoint;
+use crate::client_table::ClientTable;
 use crate::identity::Identity;
 use crate::journal::Surviving;
 use crate::log::Log;
@@ -20,22 +23,61 @@ impl<S: Service> Replica<S> {
             // What another life wrote is no promise of this one, and this one may have made others.
             surviving.is_whole && surviving.incarnation == identity.incarnation
         };
-        match surviving {
-            Some(surviving) if goes_on(&surviving) && surviving.log.base() == self.executor.executed() => {
-                self.restart(surviving);
+        let mut surviving = surviving.unwrap_or_default();
+        let checkpoint = surviving.checkpoint.take();
+        if goes_on(&surviving) && self.stands_on(&surviving.log, checkpoint.as_ref()) {
+            if let Some(checkpoint) = checkpoint {
+                self.adopt_checkpoint(checkpoint);
             }
-            surviving => {
-                self.enter_recovering(Some(identity.incarnation));
-                self.trust_prefix(surviving.unwrap_or_default());
-            }
+            return self.restart(surviving);
         }
+        self.enter_recovering(Some(identity.incarnation));
+        if let Some(checkpoint) = checkpoint {
+            self.adopt_checkpoint(checkpoint);
+        }
+        self.trust_prefix(surviving);
+    }
+
+    /// Whether the log goes on where the checkpoint, or the empty state, ends.
+    fn stands_on(&self, log: &Log, checkpoint: Option<&Checkpoint>) -> bool {
+        let Some(checkpoint) = checkpoint else { return log.base() == OpNumber::ZERO };
+        let is_table = ClientTable::read(&checkpoint.client_table, &self.cluster_options).is_ok();
+        let is_own = checkpoint.header.options == self.cluster_options && is_table;
+        is_own && log.matches(checkpoint.id.op, checkpoint.header.head)
+    }
+
+    /// 5.1: "if this state is on disk, the replica doesn't need to fetch the prefix of the log that has already been applied to the
+    /// application state and it needn't execute the requests in that prefix either". Not one of a cluster with other options: its
+    /// pages are other pages.
+    fn adopt_checkpoint(&mut self, checkpoint: Checkpoint) {
+        let Ok(table) = ClientTable::read(&checkpoint.client_table, &self.cluster_options) else { return };
+        if checkpoint.header.options != self.cluster_options {
+            return;
+        }
+        let (op, head, timestamp) = (checkpoint.id.op, checkpoint.header.head, checkpoint.header.timestamp);
+        let (service, pages) = (checkpoint.service.thawed(), checkpoint.client_table.thawed());
+        if let Err(message) = self.executor.install(op, service, pages, table) {
+            self.outputs.push_back(Output::Event(Event::ServicePanicked { op: Some(op), message }));
+        }
+        (self.log, self.commit) = (Log::above(op, head, timestamp), op);
+        self.checkpoints.adopt(checkpoint);
     }
 
     /// A boot without RECOVERY.
     fn restart(&mut self, surviving: Surviving) {
-        let Surviving { incarnation, view, log_view, log, commit, crash_vector, recoveries, is_whole: _ } = surviving;
+        let Surviving {
+            incarnation,
+            view,
+            log_view,
+            log,
+            commit,
+            crash_vector,
+            recoveries,
+            checkpoint: _,
+            is_whole: _,
+        } = surviving;
         (self.incarnation, self.view, self.log_view) = (incarnation, view, log_view);
-        (self.log, self.commit) = (log, commit);
+        (self.log, self.commit) = (log, self.commit.max(commit));
         (self.crash_vector, self.recoveries) = (crash_vector, recoveries);
         self.heard_view = view;
         self.journal_is_current();
@@ -57,7 +99,8 @@ impl<S: Service> Replica<S> {
     fn trust_prefix(&mut self, surviving: Surviving) {
         let Surviving { view, mut log, commit, .. } = surviving;
         self.finish_in_view_or_later(view);
-        if log.base() != self.log.base() {
+        if !log.matches(self.log.base(), self.log.head_hash()) || commit < self.log.base() {
+            // It does not reach up to the checkpoint, which is all that is certain then.
             return;
         }
         let above = log.iter_above(commit).cloned().collect();

@@ -242,6 +242,7 @@ impl Steps {
                 | Output::TakeCheckpoint(_)
                 | Output::Event(_)
                 | Output::Journal { .. }
+                | Output::SaveCheckpoint { .. }
                 | Output::ShutDown { .. } => {}
             }
         }

@@ -162,7 +162,7 @@ impl<S: Service> Turn<S> {
                 }
                 Output::TakeCheckpoint(checkpoint) => self.replica.handle(now, checkpoint.taken()),
                 Output::Event(event) => self.report_event(&event),
-                Output::Journal { .. } | Output::ShutDown { .. } => {}
+                Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {}
             }
         }
         Ok(())

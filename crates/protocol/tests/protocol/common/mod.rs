@@ -218,6 +218,7 @@ impl Group {
                 }
                 Output::Event(event) => self.events.push((id, event)),
                 Output::Journal { sequence, record } => self.journal_record(id, sequence, record),
+                Output::SaveCheckpoint { checkpoint, sequence } => self.keep_checkpoint(id, sequence, *checkpoint),
                 Output::ShutDown { sequence } => self.disk(id.0).is_clean = sequence.is_some(),
             }
         }
