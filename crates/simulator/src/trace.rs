@@ -122,6 +122,7 @@ impl fmt::Display for Request<'_> {
             }
             ClientRequest::Register { slots } => write!(f, "REGISTER slots={slots}"),
             ClientRequest::Resume { session, .. } => write!(f, "RESUME {session}"),
+            ClientRequest::TakeCheckpoint => write!(f, "TAKECHECKPOINT"),
         }
     }
 }
@@ -138,6 +139,7 @@ impl fmt::Display for Answer<'_> {
             }
             ClientReply::Registered { session, slots } => write!(f, "REGISTERED {view} {session} slots={slots}"),
             ClientReply::Resumed { old, session, .. } => write!(f, "RESUMED {view} {old} as {session}"),
+            ClientReply::CheckpointTaken { op } => write!(f, "CHECKPOINTTAKEN {view} {op}"),
             ClientReply::Redirect { primary } => write!(f, "REDIRECT {view} to {primary}"),
             ClientReply::Busy { reason, .. } => write!(f, "BUSY {view} {reason:?}"),
             ClientReply::Refused { number, reason, .. } => write!(f, "REFUSED {view} {number} {reason:?}"),

@@ -267,6 +267,7 @@ impl<S: Service> Replica<S> {
         self.checkpoints.is_divergent = true;
         self.outputs.push_back(Output::Event(Event::Diverged { quorum: agreed, own }));
         self.abdicate_when_divergent();
+        self.repair_if_divergent();
     }
 
     /// 5.1: "checkpoints allow the system to garbage collect the log". Two checkpoints of it stay, and nothing goes before a quorum
@@ -274,7 +275,8 @@ impl<S: Service> Replica<S> {
     pub(super) fn cut_log(&mut self) {
         let [older, newer] = self.checkpoints.kept.make_contiguous() else { return };
         let (older, newer) = (older.id.op, newer.id.op);
-        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent();
+        let is_durable = older <= self.acknowledged_op();
+        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent() && is_durable;
         if may_cut && newer <= self.checkpoints.quorum.held && older > self.log.base() {
             self.log.drop_up_to(older);
             self.clip_fetched();

@@ -378,6 +378,8 @@ impl<S: Service> Replica<S> {
             Status::ViewChange(_) => Some(NotServingReason::ViewChange),
             Status::Recovering(_) if self.is_quorum_lost() => Some(NotServingReason::QuorumLost),
             Status::Recovering(_) => Some(NotServingReason::Recovering),
+            // From a wrong state nobody is answered; another takes over.
+            Status::Primary(_) if self.checkpoints.is_divergent() => Some(NotServingReason::ViewChange),
             Status::Primary(_) | Status::Backup(_) => None,
         }
     }

@@ -183,7 +183,7 @@ impl Group {
     /// The replica loses its memory; only its identity file survives, and what its disk has written.
     pub fn crash(&mut self, id: u64) {
         self.replicas.remove(&NodeId(id));
-        self.disk(id).waiting.clear();
+        self.disk(id).lose_what_waits();
     }
 
     pub fn restart(&mut self, id: u64) {
@@ -218,7 +218,7 @@ impl Group {
                 }
                 Output::Event(event) => self.events.push((id, event)),
                 Output::Journal { sequence, record } => self.journal_record(id, sequence, record),
-                Output::SaveCheckpoint { checkpoint, sequence } => self.keep_checkpoint(id, sequence, *checkpoint),
+                Output::SaveCheckpoint { checkpoint, sequence } => self.save_checkpoint(id, *checkpoint, sequence),
                 Output::ShutDown { sequence } => self.disk(id.0).is_clean = sequence.is_some(),
             }
         }
