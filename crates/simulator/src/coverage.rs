@@ -146,7 +146,6 @@ const EXEMPT: &[(&str, &str)] = &[
     ("LOGCHUNK reaches down", "the new primary crashes as it fetches: one seed in many thousands"),
     ("crash while down", "what is down cannot crash"),
     ("pause while down", "nor pause"),
-    ("needs a checkpoint while starting", "only who is normal, changes the view or recovers has asked"),
     ("installs a checkpoint while down", "who is down does nothing"),
     ("installs a checkpoint while starting", "whoever begins has nothing to fetch"),
     ("installs a checkpoint while primary", "a primary has the state"),
