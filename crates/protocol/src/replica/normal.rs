@@ -26,6 +26,8 @@ impl<S: Service> Replica<S> {
         } else {
             self.enter_backup();
         }
+        // What could have gone meanwhile was promised to this view (V11).
+        self.cut_log();
         self.status_changed();
     }
 

@@ -44,6 +44,9 @@ impl Service for Journal {
         // Not deterministic: replica 2, or every one, leaves something of its own behind.
         if *operation.payload == "skew at all" || (*operation.payload == "skew at 2" && self.id == 2) {
             state.put(b"skew", &self.id.to_le_bytes());
+        // A bug: one replica does something else than the others.
+        if operation.payload.strip_prefix(b"stray ") == Some(self.id.to_string().as_bytes()) {
+            text.push(b'?');
         }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
