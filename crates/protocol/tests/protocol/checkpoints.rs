@@ -1,5 +1,5 @@
-//! Checkpoints (5.1): when they are taken, what is cut off the log, how a replica that lacks it gets the state, and what becomes of
-//! one whose state is wrong.
+//! Checkpoints (5.1): when they are taken, what is cut off the log, and how a replica that lacks it gets the state. The schedules of the
+//! catalogue are in schedules/checkpoints.rs.
 
 use crate::common::{CLIENT, Group, ms};
 use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
@@ -54,21 +54,6 @@ impl Service {
         let reports = self.group.replicas.values().map(Replica::report);
         let leading = reports.filter(|report| report.status == StatusName::Normal && report.primary == report.id);
         leading.max_by_key(|report| report.view).expect("somebody leads").id.0
-    }
-
-    /// Cuts off one leader after the other, until this one leads.
-    fn let_lead(&mut self, id: u64) {
-        for _ in 0..10 {
-            let leader = self.leader();
-            if leader == id {
-                return;
-            }
-            self.group.isolate(leader);
-            self.group.run_for(ms(1_500));
-            self.group.heal();
-            self.group.run_for(ms(500));
-        }
-        panic!("replica {id} never leads");
     }
 
     fn report(&self, id: u64) -> Report {
@@ -144,21 +129,6 @@ fn a_replica_that_was_away_fetches_a_checkpoint_and_the_log_above_it() {
     assert_eq!(asked_primary, None, "the primary is asked for nothing it must refuse");
 }
 
-/// T5: the client-table is part of the checkpoint: a retried request is not executed twice by one that fetched it.
-#[test]
-fn a_retried_request_is_answered_from_a_client_table_that_was_fetched() {
-    let mut service = Service::new(3, OPTIONS);
-    service.group.isolate(2);
-    service.work(0, 40);
-    let last = service.execute(0, "last");
-    service.group.heal();
-    service.group.run_for(ms(500));
-    service.let_lead(2);
-    let number = service.number;
-    assert_eq!(service.group.execute(2, service.session, number, "last"), last);
-    assert_eq!(service.report(2).sessions, 1, "r2 never executed the REGISTER");
-}
-
 /// 5.1: "When a node recovers, it first obtains the application state from another replica."
 #[test]
 fn a_wiped_replica_recovers_from_a_checkpoint() {
@@ -193,52 +163,4 @@ fn a_new_primary_fetches_the_checkpoint_that_the_best_log_stands_on() {
     service.group.execute(serving, service.session, service.number, "y");
     service.group.run_for(ms(120));
     assert_eq!(service.group.replica(1).state().root(), service.group.replica(2).state().root());
-}
-
-/// T9: r2 does not do what the others do. At the next checkpoint its root shows it; it keeps its log and its votes, fetches the pages
-/// that differ, and executes what came since again.
-#[test]
-fn a_backup_with_another_state_is_found_at_the_next_checkpoint_and_repaired() {
-    let mut service = Service::new(3, OPTIONS);
-    service.work(0, 2);
-    service.execute(0, "skew at 2");
-    service.work(0, 6);
-    let diverged = service.events(2).filter(|event| matches!(event, Event::Diverged { .. })).count();
-    assert_eq!(diverged, 1, "{:?}", service.group.events);
-    assert!(service.events(2).any(|event| matches!(event, Event::CheckpointInstalled { is_repair: true, .. })));
-    assert!(!service.report(2).is_divergent);
-    assert_eq!(service.group.replica(2).state().root(), service.group.replica(0).state().root());
-    assert_eq!(service.report(2).executed, service.report(0).executed);
-    assert!(service.events(0).chain(service.events(1)).all(|event| !matches!(event, Event::Diverged { .. })));
-}
-
-/// T9: a primary whose state is not that of a quorum answers nobody, and another takes over.
-#[test]
-fn a_primary_with_another_state_gives_way_and_is_repaired() {
-    let mut service = Service::new(3, OPTIONS);
-    service.let_lead(2);
-    let view = service.report(2).view;
-    service.execute(2, "skew at 2");
-    for _ in 0..6 {
-        service.number += 1;
-        service.group.submit(2, service.session, service.number, "x");
-        service.group.settle();
-    }
-    service.group.run_for(ms(2_000));
-    assert!(service.events(2).any(|event| matches!(event, Event::Diverged { .. })), "{:?}", service.group.events);
-    let report = service.report(2);
-    assert!(report.view > view && service.leader() != 2, "{report:?}");
-    assert!(!report.is_divergent, "repaired: {report:?} {:?}", service.group.events);
-    assert_eq!(service.group.replica(2).state().root(), service.group.replica(0).state().root());
-}
-
-/// T9: when no quorum agrees, nobody can tell who is right: the group says so, once a checkpoint, and goes on.
-#[test]
-fn without_a_quorum_of_equal_roots_the_group_alarms_and_goes_on() {
-    let mut service = Service::new(3, OPTIONS);
-    service.execute(0, "skew at all");
-    service.work(0, 9);
-    assert!(service.events(0).any(|event| matches!(event, Event::RootsDiffer { .. })), "{:?}", service.group.events);
-    assert!((0..3).all(|id| !service.report(id).is_divergent));
-    assert!(service.execute(0, "y").ends_with('y'));
 }
