@@ -1,4 +1,5 @@
-//! The boot decision (4.8), as far as a replica without a journal needs it: what a directory and the flags mean together.
+//! The first half of the boot decision (4.8): who a replica is, from its directory and the flags. The second half is how much of the
+//! directory counts, in [`trust`](mod@crate::trust).
 
 use std::fmt;
 

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 
 use viewstamped_protocol::InstanceId;
 
-use crate::identity_file::{FileError, IDENTITY_BYTES_MAX, IdentityFile};
+use crate::identity_file::{FileError, IDENTITY_TEMPORARY, IdentityFile, SaveError};
+use crate::io::{RealDisk, WholeFileError};
 
-const IDENTITY: &str = "identity";
-const TEMPORARY: &str = "identity.tmp";
 const LOCK: &str = "lock";
 
 /// What may be in a directory without anybody having put it there: the root of a file system has a `lost+found`.
-const HARMLESS: [&str; 3] = [LOCK, TEMPORARY, "lost+found"];
+const HARMLESS: [&str; 3] = [LOCK, IDENTITY_TEMPORARY, "lost+found"];
 
 /// A replica's directory, locked for this process until it is dropped.
 #[derive(Debug)]
@@ -168,20 +167,13 @@ impl Directory {
     /// # Errors
     /// When the identity file is unreadable, damaged or of a later release, or the directory belongs to something else.
     pub fn load(&self) -> Result<Found, DirectoryError> {
-        let path = self.path.join(IDENTITY);
-        let mut file = match File::open(&path) {
-            Ok(file) => file.take(IDENTITY_BYTES_MAX as u64 + 1),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.require_empty(),
-            Err(error) => return Err(failed("open", &path)(error)),
-        };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed("read", &path))?;
-        match IdentityFile::decode(&bytes) {
-            Ok(identity) => Ok(Found::Identity(Box::new(identity))),
-            Err(FileError::Newer { found, .. }) => {
+        match IdentityFile::load(&self.disk()).map_err(|error| self.refused(error))? {
+            None => self.require_empty(),
+            Some(Ok(identity)) => Ok(Found::Identity(Box::new(identity))),
+            Some(Err(FileError::Newer { found, .. })) => {
                 Err(DirectoryError::Newer { path: self.path.clone(), version: found })
             }
-            Err(reason) => Err(DirectoryError::Damaged { path: self.path.clone(), reason }),
+            Some(Err(reason)) => Err(DirectoryError::Damaged { path: self.path.clone(), reason }),
         }
     }
 
@@ -193,19 +185,21 @@ impl Directory {
     /// # Errors
     /// When anything could not be written or made durable.
     pub fn save(&mut self, identity: &IdentityFile) -> Result<(), DirectoryError> {
-        self.write_temporary(identity)?;
-        let (from, to) = (self.path.join(TEMPORARY), self.path.join(IDENTITY));
-        fs::rename(&from, &to).map_err(failed("replace", &to))?;
-        sync_directory(&self.path)
+        identity.save(&self.disk()).map_err(|error| match error {
+            SaveError::Unwritable(reason) => DirectoryError::Unwritable { path: self.path.clone(), reason },
+            SaveError::Disk(error) => self.refused(error),
+        })
     }
 
-    fn write_temporary(&self, identity: &IdentityFile) -> Result<(), DirectoryError> {
-        let bytes =
-            identity.encode().map_err(|reason| DirectoryError::Unwritable { path: self.path.clone(), reason })?;
-        let path = self.path.join(TEMPORARY);
-        let mut file = File::create(&path).map_err(failed("create", &path))?;
-        file.write_all(&bytes).map_err(failed("write", &path))?;
-        file.sync_all().map_err(failed("make durable", &path))
+    /// Its files.
+    #[must_use]
+    pub fn disk(&self) -> RealDisk {
+        RealDisk::new(&self.path)
+    }
+
+    fn refused(&self, error: WholeFileError) -> DirectoryError {
+        let WholeFileError { action, name, source } = error;
+        failed(action, &self.path.join(name))(source)
     }
 
     fn require_empty(&self) -> Result<Found, DirectoryError> {

@@ -10,8 +10,16 @@ use viewstamped_protocol::{
 
 pub use crate::frame::FileError;
 use crate::frame::{Fields, Frame};
+use crate::io::{Disk, WholeFileError, whole};
+
+/// The name of the file.
+pub const IDENTITY: &str = "identity";
+
+/// The next identity file while it is being written; ignored at start.
+pub const IDENTITY_TEMPORARY: &str = "identity.tmp";
 
 const FRAME: Frame = Frame { magic: *b"VRIDENT\n", version: 1 };
+
 /// The largest identity file. 64 KiB: many times what the largest group needs, and little to read from a foreign file.
 pub const IDENTITY_BYTES_MAX: usize = 64 << 10;
 
@@ -32,7 +40,36 @@ pub struct IdentityFile {
     pub identity: Identity,
 }
 
+/// Why an identity was not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// It does not fit into a file. Nothing was written.
+    #[error("the identity cannot be written: {0}")]
+    Unwritable(FileError),
+    /// It is unknown which identity a restart would find, the old or the new one: the replica must stop. The operating system may have
+    /// dropped what it could not write, and a second try that succeeds proves nothing.
+    #[error(transparent)]
+    Disk(WholeFileError),
+}
+
 impl IdentityFile {
+    /// Reads the identity of a directory, if it has one.
+    ///
+    /// # Errors
+    /// When it cannot be read, though it is there. That it is damaged is told in the result.
+    pub fn load(disk: &dyn Disk) -> Result<Option<Result<Self, FileError>>, WholeFileError> {
+        Ok(whole::read(disk, IDENTITY, IDENTITY_BYTES_MAX)?.map(|bytes| Self::decode(&bytes)))
+    }
+
+    /// Replaces the identity of a directory: after a crash at any moment either the old or the new one is there, whole.
+    ///
+    /// # Errors
+    /// When anything could not be written or made durable.
+    pub fn save(&self, disk: &dyn Disk) -> Result<(), SaveError> {
+        let bytes = self.encode().map_err(SaveError::Unwritable)?;
+        whole::replace(disk, IDENTITY, IDENTITY_TEMPORARY, &bytes).map_err(SaveError::Disk)
+    }
+
     /// The file's bytes.
     ///
     /// # Errors
@@ -161,6 +198,7 @@ fn decode_configuration(fields: &mut Fields<'_>) -> Result<Configuration, FileEr
 pub(crate) mod tests {
     use super::*;
     use crate::frame::{CHECKSUM_BYTES, HEADER_BYTES};
+    use crate::io::{Fault, SimulatedDisk};
 
     /// An identity with every part in use.
     pub(crate) fn example() -> IdentityFile {
@@ -274,5 +312,50 @@ pub(crate) mod tests {
         assert_eq!(IdentityFile::decode(&file.encode().unwrap()), Ok(file.clone()));
         file.configuration = configuration(ADDRESS_BYTES_MAX + 1);
         assert_eq!(file.encode(), Err(FileError::TooLong("address of a member")));
+    }
+
+    /// The incarnation must never go back (C15): an identity that was reported as saved is there after any power cut.
+    #[test]
+    fn a_power_cut_while_an_identity_is_saved_leaves_the_old_or_the_new_one() {
+        let newer = IdentityFile { node: NodeId(1), ..example() };
+        for call in 0..5 {
+            for seed in 0..20_u64 {
+                let disk = SimulatedDisk::new();
+                example().save(&disk).unwrap();
+                disk.fail_call(disk.calls() + call, Fault::PowerCut);
+                newer.save(&disk).unwrap_err();
+                let mut choices = seed;
+                disk.cut_power(&mut |bound| {
+                    choices = choices.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    (choices >> 33) % bound
+                });
+                let found = IdentityFile::load(&disk).unwrap().unwrap().unwrap();
+                assert!(found == example() || found == newer, "call {call}, seed {seed}");
+                newer.save(&disk).unwrap();
+                disk.cut_power(&mut |_| 0);
+                assert_eq!(IdentityFile::load(&disk).unwrap(), Some(Ok(newer.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_named_with_what_was_tried() {
+        for (call, action) in (0..5).zip(["create", "write", "make durable", "replace", "make durable the name of"]) {
+            for fault in [Fault::Error, Fault::NoSpace] {
+                let disk = SimulatedDisk::new();
+                disk.fail_call(call, fault);
+                match example().save(&disk).unwrap_err() {
+                    SaveError::Disk(error) => assert_eq!(error.action, action),
+                    error => panic!("{error}"),
+                }
+            }
+        }
+        let disk = SimulatedDisk::new();
+        assert_eq!(IdentityFile::load(&disk).unwrap(), None);
+        example().save(&disk).unwrap();
+        for (call, action) in (0..3).zip(["open", "read", "read"]) {
+            disk.fail_call(disk.calls() + call, Fault::Error);
+            assert_eq!(IdentityFile::load(&disk).unwrap_err().action, action);
+        }
     }
 }

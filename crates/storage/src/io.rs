@@ -2,12 +2,14 @@
 
 mod real;
 mod simulated;
+pub(crate) mod whole;
 
 use std::fmt::Debug;
 use std::io;
 
 pub use real::RealDisk;
 pub use simulated::{Fault, SimulatedDisk};
+pub use whole::WholeFileError;
 
 /// What a disk writes whole or not at all, in bytes. A crash leaves each sector old or new.
 pub const SECTOR_BYTES: usize = 512;

@@ -43,7 +43,7 @@ pub const JOURNAL_TEMPORARY: &str = "journal.tmp";
 const POSITIONS_END: u64 = 1 << 60;
 
 /// Where a record is. Names the batch that holds it, so that reading can begin there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The record's sequence number.
     pub sequence: u64,
@@ -67,8 +67,8 @@ pub struct Opened {
     pub records: Vec<Record>,
     /// What they are worth.
     pub verdict: Verdict,
-    /// The sequence number of the next record. In doubt there may have been later ones.
-    pub next: u64,
+    /// Where it ends: the next record, and the sector for the next batch. In doubt there may have been more.
+    pub end: Position,
     /// The journal, to be continued. A doubtful one never is: it is begun anew with [`Journal::create`].
     pub journal: Option<Journal>,
 }
@@ -281,6 +281,12 @@ impl Journal {
         self.batch_sequence
     }
 
+    /// Where the durable records end: the next record, and the sector for the next batch.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position { sequence: self.batch_sequence, sector: self.batch.start() }
+    }
+
     /// Where a durable record is, if it was not released.
     #[must_use]
     pub fn position_of(&self, sequence: u64) -> Option<Position> {
@@ -374,10 +380,10 @@ enum Examined {
 }
 
 fn examine(disk: &dyn Disk, owner: Owner, from: Option<Position>) -> io::Result<Examined> {
-    let next = from.map_or(0, |from| from.sequence);
+    let end = from.unwrap_or_default();
     let unreadable = |reason| {
         let verdict = Verdict::Doubtful(Doubt { at: 0, reason });
-        Ok(Examined::Unreadable(Opened { records: Vec::new(), verdict, next, journal: None }))
+        Ok(Examined::Unreadable(Opened { records: Vec::new(), verdict, end, journal: None }))
     };
     let file = match disk.open(JOURNAL) {
         Ok(file) => file,
@@ -397,7 +403,7 @@ fn examine(disk: &dyn Disk, owner: Owner, from: Option<Position>) -> io::Result<
         Err(error) => return unreadable(Reason::Header(error)),
     };
     if from.is_some_and(|from| !(header.ring..POSITIONS_END).contains(&from.sector)) {
-        return unreadable(Reason::NoSuchRecord { sequence: next });
+        return unreadable(Reason::NoSuchRecord { sequence: end.sequence });
     }
     let reading = match Sectors::new(&*file, header.ring, header.seed()) {
         Ok(mut sectors) => reading::read(&mut sectors, beginning(&header, from)),
@@ -448,6 +454,6 @@ fn read_page_part(ring: &Ring, end: u64) -> Vec<u8> {
 impl Reading {
     fn into_opened(self, journal: Option<Journal>) -> Opened {
         let Self { records, verdict, end, .. } = self;
-        Opened { records, verdict, next: end.sequence, journal }
+        Opened { records, verdict, end, journal }
     }
 }

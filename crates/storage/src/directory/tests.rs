@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::identity_file::tests::example;
+use crate::identity_file::{IDENTITY, IDENTITY_BYTES_MAX};
 
 /// A directory that disappears with the test.
 pub(crate) struct Scratch(PathBuf);
@@ -144,7 +145,7 @@ fn what_was_saved_last_is_found() {
     directory.save(&example()).unwrap();
     directory.save(&later()).unwrap();
     assert_eq!(directory.load().unwrap(), Found::Identity(Box::new(later())));
-    assert!(!scratch.file(TEMPORARY).exists());
+    assert!(!scratch.file(IDENTITY_TEMPORARY).exists());
 }
 
 #[test]
@@ -152,10 +153,9 @@ fn a_crash_before_the_rename_leaves_the_old_identity() {
     let scratch = Scratch::formatted();
     let mut directory = Directory::lock(&scratch.0).unwrap();
     directory.save(&example()).unwrap();
-    directory.write_temporary(&later()).unwrap();
-    let whole = fs::read(scratch.file(TEMPORARY)).unwrap();
+    let whole = later().encode().unwrap();
     for length in 0..=whole.len() {
-        fs::write(scratch.file(TEMPORARY), &whole[..length]).unwrap();
+        fs::write(scratch.file(IDENTITY_TEMPORARY), &whole[..length]).unwrap();
         assert_eq!(directory.load().unwrap(), Found::Identity(Box::new(example())));
     }
     directory.save(&later()).expect("what a crash left behind is no obstacle");
@@ -165,7 +165,7 @@ fn a_crash_before_the_rename_leaves_the_old_identity() {
 #[test]
 fn a_crash_while_formatting_leaves_an_empty_directory() {
     let scratch = Scratch::new();
-    fs::write(scratch.file(TEMPORARY), "VRIDE").unwrap();
+    fs::write(scratch.file(IDENTITY_TEMPORARY), "VRIDE").unwrap();
     assert_eq!(scratch.load().unwrap(), Found::Empty);
     format(&scratch.0, example(), InstanceId(5)).expect("format can be run again");
 }
@@ -176,7 +176,7 @@ fn an_identity_that_cannot_be_saved_is_an_error_and_the_old_one_stays() {
     let mut directory = Directory::lock(&scratch.0).unwrap();
     directory.save(&example()).unwrap();
     // A directory in place of the file: even root cannot write it.
-    fs::create_dir(scratch.file(TEMPORARY)).unwrap();
+    fs::create_dir(scratch.file(IDENTITY_TEMPORARY)).unwrap();
     let error = directory.save(&later()).unwrap_err();
     assert!(matches!(error, DirectoryError::Io { action: "create", .. }), "{error}");
     assert_eq!(directory.load().unwrap(), Found::Identity(Box::new(example())));
@@ -201,10 +201,10 @@ fn a_damaged_identity_says_how_to_recover_the_replica() {
 #[test]
 fn an_identity_that_cannot_be_read_is_not_taken_for_an_empty_directory() {
     let scratch = Scratch::new();
-    // A directory in place of the file: even root cannot read it.
+    // A directory in place of the file: even root cannot open it for writing.
     fs::create_dir(scratch.file(IDENTITY)).unwrap();
     let error = scratch.load().unwrap_err();
-    assert!(matches!(error, DirectoryError::Io { action: "read", .. }), "{error}");
+    assert!(matches!(error, DirectoryError::Io { action: "open", .. }), "{error}");
     // A link to itself: even root cannot open it.
     fs::remove_dir(scratch.file(IDENTITY)).unwrap();
     std::os::unix::fs::symlink(IDENTITY, scratch.file(IDENTITY)).unwrap();

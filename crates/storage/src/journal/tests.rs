@@ -92,7 +92,7 @@ fn check_records(opened: &Opened, from: Option<Position>) {
     for (sequence, found) in (first..).zip(&opened.records) {
         assert_eq!((found.sequence, &found.bytes[..]), (sequence, &record(sequence)[..]));
     }
-    assert_eq!(opened.next, first + opened.records.len() as u64);
+    assert_eq!(opened.end.sequence, first + opened.records.len() as u64);
 }
 
 /// A disk on which so many records were journaled.
@@ -109,7 +109,7 @@ fn what_was_synced_is_read_back_in_order_over_many_laps() {
         let (disk, writer) = written(records);
         let opened = open(&disk, writer.from);
         assert_eq!(opened.verdict, Verdict::Whole);
-        assert_eq!(opened.next, writer.journal.next());
+        assert_eq!(opened.end.sequence, writer.journal.next());
         check_records(&opened, writer.from);
     }
     let (disk, writer) = written(2000);
@@ -120,12 +120,29 @@ fn what_was_synced_is_read_back_in_order_over_many_laps() {
 }
 
 #[test]
+fn a_real_disk_holds_a_journal_as_the_simulated_one_does() {
+    let scratch = crate::directory::tests::Scratch::new();
+    let disk = crate::io::RealDisk::new(scratch.path());
+    let mut writer =
+        Writer { journal: Journal::create(&disk, OWNER, SMALL, 0, None).unwrap(), from: None, random: Random(1) };
+    for end in [20, 500, 1000] {
+        writer.run(end).unwrap();
+        let opened = Journal::open(&disk, OWNER, SMALL, writer.from).unwrap();
+        assert_eq!((opened.verdict.clone(), opened.end), (Verdict::Whole, writer.journal.end()));
+        check_records(&opened, writer.from);
+        writer.journal = opened.journal.unwrap();
+    }
+    let (simulated, _) = written(1000);
+    assert!(std::fs::read(scratch.path().join(JOURNAL)).unwrap() == simulated.content(JOURNAL).unwrap());
+}
+
+#[test]
 fn what_was_not_synced_is_not_there() {
     let (disk, mut writer) = written(20);
     let next = writer.journal.next();
     writer.journal.append(next, &[b"lost"]).unwrap();
     assert_eq!((writer.journal.durable_before(), writer.journal.position_of(next)), (next, None));
-    assert_eq!(open(&disk, None).next, next);
+    assert_eq!(open(&disk, None).end.sequence, next);
 }
 
 #[test]
@@ -186,7 +203,7 @@ fn a_full_ring_is_an_error_and_goes_on_when_records_are_released() {
     assert!(matches!(full, JournalError::Full { bytes } if bytes == 96 << 10), "{full}");
     let next = journal.next();
     check_records(&open(&disk, None), None);
-    assert_eq!(open(&disk, None).next, next, "nothing was overwritten");
+    assert_eq!(open(&disk, None).end.sequence, next, "nothing was overwritten");
     let from = journal.position_of(next - 20);
     journal.release(next - 20);
     while journal.append(journal.next(), &[&record(journal.next())]).is_ok() {
@@ -194,7 +211,7 @@ fn a_full_ring_is_an_error_and_goes_on_when_records_are_released() {
     }
     assert!(journal.next() > next + 50);
     check_records(&open(&disk, from), from);
-    assert_eq!(open(&disk, from).next, journal.next());
+    assert_eq!(open(&disk, from).end.sequence, journal.next());
     let error = journal.append(journal.next(), &[&[0; 200 << 10]]).unwrap_err();
     assert!(matches!(error, JournalError::Full { .. }), "what is larger than the ring never fits: {error}");
 }
@@ -226,7 +243,7 @@ fn a_broken_journal_begins_again_with_a_record_that_needs_none_before() {
     journal.sync().unwrap();
     let from = journal.position_of(broken + 500).unwrap();
     let opened = open(&disk, None);
-    assert_eq!((opened.verdict.clone(), opened.next), (Verdict::Whole, broken + 502));
+    assert_eq!((opened.verdict.clone(), opened.end.sequence), (Verdict::Whole, broken + 502));
     let last: Vec<u64> = opened.records.iter().rev().take(3).map(|record| record.sequence).collect();
     assert_eq!(last, [broken + 501, broken + 500, broken - 1]);
     assert_eq!(open(&disk, Some(from)).records[0].bytes, &b"everything"[..]);

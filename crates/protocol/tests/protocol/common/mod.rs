@@ -41,6 +41,10 @@ impl Service for Journal {
         if !operation.predicted.is_empty() {
             text.extend_from_slice(&[b"(", &operation.predicted[..], b")"].concat());
         }
+        // A bug: one replica does something else than the others.
+        if operation.payload.strip_prefix(b"stray ") == Some(self.id.to_string().as_bytes()) {
+            text.push(b'?');
+        }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
         assert_ne!(*operation.payload, "poison", "the service has a bug");
@@ -183,7 +187,7 @@ impl Group {
     /// The replica loses its memory; only its identity file survives, and what its disk has written.
     pub fn crash(&mut self, id: u64) {
         self.replicas.remove(&NodeId(id));
-        self.disk(id).waiting.clear();
+        self.disk(id).lose_what_waits();
     }
 
     pub fn restart(&mut self, id: u64) {
@@ -218,7 +222,7 @@ impl Group {
                 }
                 Output::Event(event) => self.events.push((id, event)),
                 Output::Journal { sequence, record } => self.journal_record(id, sequence, record),
-                Output::SaveCheckpoint { checkpoint, sequence } => self.keep_checkpoint(id, sequence, *checkpoint),
+                Output::SaveCheckpoint { checkpoint, sequence } => self.save_checkpoint(id, *checkpoint, sequence),
                 Output::ShutDown { sequence } => self.disk(id.0).is_clean = sequence.is_some(),
             }
         }

@@ -12,7 +12,11 @@ fn check_after_power_cut(disk: &SimulatedDisk, writer: &Writer) -> Opened {
     assert!(opened.verdict.is_certain(), "{:?}", opened.verdict);
     check_records(&opened, writer.from);
     let (durable, appended) = (writer.journal.durable_before(), writer.journal.next());
-    assert!((durable..=appended).contains(&opened.next), "{} is not in {durable}..={appended}", opened.next);
+    assert!(
+        (durable..=appended).contains(&opened.end.sequence),
+        "{} is not in {durable}..={appended}",
+        opened.end.sequence
+    );
     opened
 }
 
@@ -71,7 +75,7 @@ fn a_torn_batch_is_dropped_whatever_is_missing_of_it() {
             missing => Verdict::Torn { sectors, missing },
         };
         assert_eq!(
-            (opened.verdict, opened.next),
+            (opened.verdict, opened.end.sequence),
             (expected, next + if survivors.count_ones() == sectors { 3 } else { 0 })
         );
         // A shorter batch in its place, and what was left of the longer one is no damage.
@@ -80,7 +84,7 @@ fn a_torn_batch_is_dropped_whatever_is_missing_of_it() {
         journal.append(next, &[b"short"]).unwrap();
         journal.sync().unwrap();
         let opened = open(&disk, writer.from);
-        assert_eq!((opened.verdict, opened.next), (Verdict::Whole, next + 1), "survivors {survivors:b}");
+        assert_eq!((opened.verdict, opened.end.sequence), (Verdict::Whole, next + 1), "survivors {survivors:b}");
     }
 }
 
@@ -92,13 +96,13 @@ fn what_was_read_after_a_failed_sync_is_durable_before_it_is_trusted() {
     writer.journal.append(next, &[&record(next)]).unwrap();
     disk.fail_call(disk.calls() + 1, Fault::Error);
     writer.journal.sync().unwrap_err();
-    assert_eq!(Journal::read(&disk, OWNER, writer.from).unwrap().next, next + 1);
+    assert_eq!(Journal::read(&disk, OWNER, writer.from).unwrap().end.sequence, next + 1);
     let unconfirmed = disk.fork();
     unconfirmed.cut_power(&mut |_| 0);
-    assert_eq!(open(&unconfirmed, writer.from).next, next, "it was not durable");
+    assert_eq!(open(&unconfirmed, writer.from).end.sequence, next, "it was not durable");
     let opened = open(&disk, writer.from);
-    assert_eq!((opened.verdict, opened.next), (Verdict::Whole, next + 1));
+    assert_eq!((opened.verdict, opened.end.sequence), (Verdict::Whole, next + 1));
     disk.cut_power(&mut |_| 0);
     check_records(&open(&disk, writer.from), writer.from);
-    assert_eq!(open(&disk, writer.from).next, next + 1);
+    assert_eq!(open(&disk, writer.from).end.sequence, next + 1);
 }

@@ -7,8 +7,14 @@ use crate::io::Fault;
 #[track_caller]
 fn check_damaged(opened: &Opened, writer: &Writer) {
     check_records(opened, writer.from);
-    let all = opened.next == writer.journal.next();
-    assert!(all || !opened.verdict.is_certain(), "{} of {}: {:?}", opened.next, writer.journal.next(), opened.verdict);
+    let all = opened.end.sequence == writer.journal.next();
+    assert!(
+        all || !opened.verdict.is_certain(),
+        "{} of {}: {:?}",
+        opened.end.sequence,
+        writer.journal.next(),
+        opened.verdict
+    );
 }
 
 fn reason(opened: &Opened) -> &Reason {
@@ -113,7 +119,7 @@ fn a_zeroed_part_is_noticed() {
             _ => *found == Reason::Damaged,
         };
         assert!(is_right && opened.records.is_empty(), "{found}");
-        assert_eq!(opened.next, from.sequence);
+        assert_eq!(opened.end.sequence, from.sequence);
     }
     // The last batch, and all that was prepared after it: it does not look like the end.
     let mut zeroed = bytes;
@@ -141,7 +147,7 @@ fn with_fault_at_a_write(fault: Fault, more: u64) -> (SimulatedDisk, Writer, u64
 fn a_lost_write_is_noticed_by_what_was_written_after_it() {
     let (disk, writer, next) = with_fault_at_a_write(Fault::LostWrite, 2);
     let opened = open(&disk, writer.from);
-    assert_eq!(opened.next, next);
+    assert_eq!(opened.end.sequence, next);
     assert!(matches!(reason(&opened), Reason::NewerBeyond { .. }), "{:?}", opened.verdict);
     check_records(&opened, writer.from);
 }
@@ -152,7 +158,11 @@ fn a_misdirected_write_is_noticed() {
         for more in [0, 2] {
             let (disk, writer, next) = with_fault_at_a_write(Fault::MisdirectedWrite { by: by * 512 }, more);
             let opened = open(&disk, writer.from);
-            assert!(!opened.verdict.is_certain() && opened.next <= next, "by {by} sectors: {:?}", opened.verdict);
+            assert!(
+                !opened.verdict.is_certain() && opened.end.sequence <= next,
+                "by {by} sectors: {:?}",
+                opened.verdict
+            );
             check_records(&opened, writer.from);
         }
     }
@@ -225,7 +235,7 @@ fn a_position_that_is_not_there_is_doubtful() {
         let opened = open(&disk, Some(position));
         let found = reason(&opened);
         assert!(matches!(found, Reason::NoSuchRecord { .. } | Reason::Content(_)), "{position:?}: {found}");
-        assert!(opened.records.is_empty() && opened.next == position.sequence);
+        assert!(opened.records.is_empty() && opened.end.sequence == position.sequence);
     }
     let overwritten = open(&disk, None);
     assert!(matches!(reason(&overwritten), Reason::NewerBeyond { .. }), "{:?}", overwritten.verdict);
@@ -265,4 +275,84 @@ fn every_reason_says_where_and_what() {
     let Verdict::Doubtful(doubt) = &opened.verdict else { panic!("{:?}", opened.verdict) };
     let text = doubt.to_string();
     assert!(text.starts_with("at byte ") && text.contains("does not match its checksum"), "{text}");
+}
+
+/// After a crash the same sectors are written with other records. A disk that shows some of those that were given up makes no batch
+/// of two, and no journal of two.
+#[test]
+fn sectors_of_a_history_that_was_given_up_are_noticed() {
+    let (disk, writer) = written(300);
+    let given_up = disk.fork();
+    let mut journal = Writer::reopened(&given_up, writer.from).journal;
+    let next = journal.next();
+    journal.append(next, &[&[1; 3000]]).unwrap();
+    journal.sync().unwrap();
+    let mut writer = Writer::reopened(&disk, writer.from);
+    writer.journal.append(next, &[&[2; 3000]]).unwrap();
+    writer.journal.sync().unwrap();
+    let (start, end) = (sector_of(&writer, next), writer.journal.end().sector);
+    assert_eq!(journal.end().sector, end);
+    writer.journal.append(next + 1, &[b"after it"]).unwrap();
+    writer.journal.sync().unwrap();
+    let (old, new) = (given_up.content(JOURNAL).unwrap(), disk.content(JOURNAL).unwrap());
+    for shown in 1..1_u64 << (end - start) {
+        let mut mixed = new.clone();
+        for sector in (start..end).filter(|sector| shown >> (sector - start) & 1 == 1) {
+            let at = byte_of(&writer, sector);
+            mixed[at..at + 512].copy_from_slice(&old[at..at + 512]);
+        }
+        disk.replace(JOURNAL, mixed);
+        let opened = open(&disk, writer.from);
+        assert!(matches!(reason(&opened), Reason::Content(_)), "{shown:b}: {:?}", opened.verdict);
+    }
+}
+
+/// A checksum does not make nonsense sensible.
+#[test]
+fn nonsense_under_a_right_checksum_is_doubtful_or_as_written() {
+    let (disk, writer) = written(1000);
+    let bytes = disk.content(JOURNAL).unwrap();
+    let live: Vec<u64> = (writer.from.unwrap().sector..writer.journal.end().sector + 1).collect();
+    let mut random = Random(3);
+    for _ in 0..5000 {
+        let at = byte_of(&writer, live[random.below(live.len() as u64) as usize]);
+        let mut nonsense = bytes.clone();
+        let sector = &mut nonsense[at..at + 512];
+        // The fields of the sector and of the batch.
+        let place = 4 + random.below(40) as usize;
+        let value = match random.below(3) {
+            0 => 0xff,
+            1 => 0,
+            _ => random.below(256) as u8,
+        };
+        if sector[place] == value {
+            continue;
+        }
+        sector[place] = value;
+        let checksum = crc32c::crc32c_append(writer.journal.ring.seed, &sector[4..]);
+        sector[..4].copy_from_slice(&checksum.to_le_bytes());
+        disk.replace(JOURNAL, nonsense);
+        let opened = Journal::read(&disk, OWNER, writer.from).unwrap();
+        // A changed checksum is one to which the batch after it is not chained, so only the last one can be changed unseen.
+        let last = sector_of(&writer, writer.journal.next() - 1);
+        if at < byte_of(&writer, last) || last % writer.journal.ring.sectors < live[0] % writer.journal.ring.sectors {
+            assert!(!opened.verdict.is_certain(), "byte {place} of the sector at {at}");
+        }
+    }
+}
+
+/// The ring of a journal may be much larger than its file.
+#[test]
+fn a_large_ring_that_was_hardly_used_is_opened_at_once() {
+    let disk = SimulatedDisk::new();
+    let options = JournalOptions { bytes: u64::MAX, ..SMALL };
+    let mut journal = Journal::create(&disk, OWNER, options, 0, None).unwrap();
+    journal.append(0, &[b"first"]).unwrap();
+    journal.sync().unwrap();
+    let opened = Journal::open(&disk, OWNER, options, None).unwrap();
+    assert_eq!((opened.verdict, opened.end), (Verdict::Whole, journal.end()));
+    let mut journal = opened.journal.unwrap();
+    journal.append(1, &[&[1; 100 << 10]]).unwrap();
+    journal.sync().unwrap();
+    assert_eq!(Journal::read(&disk, OWNER, None).unwrap().end, journal.end());
 }

@@ -37,7 +37,7 @@ fn an_error_or_a_full_disk_at_any_call_loses_nothing() {
             let opened = open(&disk, writer.from);
             assert!(opened.verdict.is_certain(), "{call}: {:?}", opened.verdict);
             check_records(&opened, writer.from);
-            assert!(opened.next >= writer.journal.durable_before());
+            assert!(opened.end.sequence >= writer.journal.durable_before());
         }
     }
 }
@@ -80,7 +80,7 @@ fn a_full_disk_stops_the_journal_and_space_lets_it_go_on() {
     writer.journal.sync().unwrap();
     writer.run(600).unwrap();
     disk.cut_power(&mut |_| 0);
-    assert_eq!(open(&disk, writer.from).next, writer.journal.next());
+    assert_eq!(open(&disk, writer.from).end.sequence, writer.journal.next());
     check_records(&open(&disk, writer.from), writer.from);
 }
 
@@ -103,7 +103,7 @@ fn a_batch_that_was_given_up_after_an_error_leaves_no_doubt() {
         let from = writer.journal.position_of(again);
         disk.cut_power(&mut |_| 0);
         let opened = open(&disk, from);
-        assert_eq!((opened.verdict, opened.next), (Verdict::Whole, again + 1));
+        assert_eq!((opened.verdict, opened.end.sequence), (Verdict::Whole, again + 1));
         assert_eq!(opened.records[0].bytes, &b"everything"[..]);
     }
 }
