@@ -413,6 +413,9 @@ impl<S: Service> Replica<S> {
             commit: self.commit,
             executed: self.executor.executed(),
             installed: self.checkpoints.installed_op(),
+            kept: self.checkpoints.kept_ops(),
+            quorum_has: self.checkpoints.quorum().held,
+            is_divergent: self.checkpoints.is_divergent(),
             crash_vector: &self.crash_vector,
             do_view_changes: self.status.do_view_changes(),
         }
@@ -440,6 +443,12 @@ pub struct Probe<'a> {
     pub executed: OpNumber,
     /// The op-number of the checkpoint it has installed last; zero when it has executed everything itself.
     pub installed: OpNumber,
+    /// The op-numbers of its two newest checkpoints, the older first; zero for none.
+    pub kept: [OpNumber; 2],
+    /// The op-number at or above which a quorum has a checkpoint, as far as it knows.
+    pub quorum_has: OpNumber,
+    /// Whether its state is not that of a quorum.
+    pub is_divergent: bool,
     /// The incarnations it knows.
     pub crash_vector: &'a CrashVector,
     /// As the primary of a new view, the DOVIEWCHANGEs it holds (its own included); else empty.

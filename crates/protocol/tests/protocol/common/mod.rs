@@ -41,6 +41,10 @@ impl Service for Journal {
         if !operation.predicted.is_empty() {
             text.extend_from_slice(&[b"(", &operation.predicted[..], b")"].concat());
         }
+        // A bug: one replica does something else than the others.
+        if operation.payload.strip_prefix(b"stray ") == Some(self.id.to_string().as_bytes()) {
+            text.push(b'?');
+        }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());
         assert_ne!(*operation.payload, "poison", "the service has a bug");
