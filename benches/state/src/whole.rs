@@ -56,11 +56,7 @@ fn checkpoint(state: &mut State, keys: u64, options: &Options) -> Vec<Line> {
         dropping.push(milliseconds(start.elapsed()));
     }
     vec![
-        (
-            "65,536 overwrites",
-            median(writing),
-            "most of them copy a page that the snapshot shares".to_owned(),
-        ),
+        ("65,536 overwrites", median(writing), "most of them copy a page that the snapshot shares".to_owned()),
         ("their root", median(hashing), String::new()),
         ("dropping the one before", median(dropping), String::new()),
     ]

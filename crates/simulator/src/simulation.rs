@@ -374,6 +374,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
             ReplicaEvent::JournalBroken { op } => {
                 self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
             }
+            ReplicaEvent::BeganAgain { view, op } => {
+                self.trace.line(self.now, || format!("r{place} begins again in {view} with {op}"));
+            }
             ReplicaEvent::DiskDistrusted { op } => {
                 self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
             }

@@ -31,6 +31,7 @@ pub use status::{MemberStatus, NodeStatus, fetch_status};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, EpochNumber, Incarnation, Member,
-    NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, Role, Service, SessionNumber, Timestamp, ViewNumber,
+    NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PagedService, Pages, PagesMut, Role, SelfPaging,
+    Service, SessionNumber, Timestamp, ViewNumber,
 };
 pub use viewstamped_state::State;

@@ -206,6 +206,7 @@ impl<S: Service> Replica<S> {
             client_table,
         };
         let checkpoint = Checkpoint::new(header, taken.service, taken.client_table);
+        self.checkpoints.unpin(self.now.monotonic);
         let id = checkpoint.id;
         self.checkpoints.keep(checkpoint);
         self.outputs.push_back(Output::Event(Event::CheckpointTaken { id }));

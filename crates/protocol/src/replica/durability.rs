@@ -85,6 +85,11 @@ impl Journal {
         self.promise.is_some() || self.unsaved_jump.is_some()
     }
 
+    /// Whether disks are written while the group serves.
+    pub(super) fn keeps_a_journal(&self) -> bool {
+        self.mode.has_journal()
+    }
+
     /// Inputs were handled.
     pub(super) fn touch(&mut self) {
         self.is_stale = true;

@@ -16,6 +16,7 @@ mod invariants;
 mod io;
 mod new_primary;
 mod normal;
+mod outage;
 mod plausible;
 mod prediction;
 mod primary;
@@ -193,6 +194,7 @@ impl<S: Service> Replica<S> {
             Input::Persisted { sequence } => self.on_persisted(sequence),
             Input::CheckpointSaved { op } => self.on_checkpoint_saved(op),
             Input::JournalBroken => self.on_journal_broken(),
+            Input::ForceRecover { without } => self.on_force_recover(without),
             Input::ShutDown => self.on_shut_down(),
         }
         self.execute();
@@ -240,6 +242,8 @@ impl<S: Service> Replica<S> {
             Body::RecoveryResponse(m) => self.on_recovery_response(header, *m),
             Body::GetIncarnation(m) => self.on_get_incarnation(header, m),
             Body::AlsoRecovering(m) => self.on_also_recovering(header, m),
+            Body::Revive(m) => self.on_revive(header, m),
+            Body::ReviveOk(m) => self.on_revive_ok(header, m),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),
             Body::StaleIncarnation(m) => self.on_stale_incarnation(m),
             Body::Bootstrap(m) => self.on_bootstrap(header, m),
@@ -368,6 +372,7 @@ impl<S: Service> Replica<S> {
             is_divergent: self.checkpoints.is_divergent(),
             transfer: self.checkpoint_transfer.as_ref().map(CheckpointTransfer::report),
             sessions: self.executor.client_table().len() as u64,
+            survivor: self.survivor(),
         }
     }
 

@@ -271,6 +271,20 @@ fn normal_body() -> BoxedStrategy<Body> {
     .boxed()
 }
 
+fn survivor() -> impl Strategy<Value = Survivor> {
+    (any::<bool>(), view(), view(), op(), hash(), op(), hash()).prop_map(
+        |(has_journal, view, log_view, op, head, commit, commit_hash)| Survivor {
+            has_journal,
+            view,
+            log_view,
+            op,
+            head,
+            commit,
+            commit_hash,
+        },
+    )
+}
+
 fn recovery_body() -> BoxedStrategy<Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
@@ -282,7 +296,15 @@ fn recovery_body() -> BoxedStrategy<Body> {
             op,
             view
         })),
-        (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
+        (nonce(), any::<u32>(), survivor())
+            .prop_map(|(nonce, attempt, survivor)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt, survivor })),
+        (view(), view(), op(), hash()).prop_map(|(view, log_view, op, head)| Body::Revive(Revive {
+            view,
+            log_view,
+            op,
+            head
+        })),
+        view().prop_map(|view| Body::ReviveOk(ReviveOk { view })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
             Body::RecoveryResponse(Box::new(RecoveryResponse { nonce, crash_vector, primary }))
         }),

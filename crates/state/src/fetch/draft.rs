@@ -10,7 +10,6 @@ use crate::large::{Large, Piece};
 use crate::page::Page;
 use crate::place::Path;
 use crate::root::Hash;
-use crate::unshared;
 
 use super::known::{Known, Pieces, Whole};
 use super::work::Work;
@@ -37,6 +36,7 @@ pub(super) enum Draft {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LeafDraft {
+    /// A copy: what was given is a part of a larger buffer.
     encoding: Bytes,
     /// The fields that lie outside, in the order of the entries.
     fields: Vec<FieldDraft>,
@@ -72,7 +72,7 @@ impl Draft {
             return Ok(Self::Whole(whole));
         }
         match desk.known.encoding(&site.named.hash) {
-            Some(encoding) => Self::read(encoding, site, path, desk),
+            Some(encoding) => Self::read(&encoding, site, path, desk),
             None => {
                 desk.work.want_page(path);
                 Ok(Self::Missing)
@@ -81,20 +81,20 @@ impl Draft {
     }
 
     /// The page with this encoding, whose hash is right, and all that is known below it.
-    fn read(encoding: Bytes, site: &Site<'_>, path: &[u16], desk: &mut Desk) -> Result<Self, BadPart> {
+    fn read(encoding: &[u8], site: &Site<'_>, path: &[u16], desk: &mut Desk) -> Result<Self, BadPart> {
         let options = desk.known.options;
-        match decoding::page(&encoding, site, &options)? {
+        match decoding::page(encoding, site, &options)? {
             PagePart::Leaf(part) => {
                 let fields = part.large().enumerate();
                 let fields = fields.map(|(at, (named, key))| FieldDraft::of(named, key, (site, path, at), desk));
-                let leaf = LeafDraft { encoding: encoding.clone(), fields: fields.collect() };
+                let leaf = LeafDraft { encoding: Bytes::copy_from_slice(encoding), fields: fields.collect() };
                 match leaf.large() {
                     Some(large) => Ok(Self::whole(part.build(large, site)?, site, desk)),
                     None => Ok(Self::Leaf(Box::new(leaf))),
                 }
             }
             PagePart::Interior(part) => {
-                let interior = InteriorDraft::of(&encoding, part, site, path, desk)?;
+                let interior = InteriorDraft::of(encoding, part, site, path, desk)?;
                 let mut draft = Self::Interior(Box::new(interior));
                 draft.complete(site, desk)?;
                 Ok(draft)
@@ -152,7 +152,7 @@ impl Draft {
                 if *blake3::hash(&encoding).as_bytes() != site.named.hash {
                     return Err(BadPart::WrongHash);
                 }
-                *self = Self::read(unshared(encoding), site, path, desk)?;
+                *self = Self::read(&encoding, site, path, desk)?;
                 Ok(true)
             }
             (Self::Leaf(leaf), Part::Piece { field, piece, bytes }) => {
@@ -260,7 +260,7 @@ impl FieldDraft {
 
 impl InteriorDraft {
     fn of(
-        encoding: &Bytes,
+        encoding: &[u8],
         part: InteriorPart,
         site: &Site<'_>,
         path: &[u16],
@@ -277,7 +277,7 @@ impl InteriorDraft {
         }
         children.reverse();
         let missing = children.iter().filter(|child| !matches!(child, Draft::Whole(_))).count();
-        Ok(Self { encoding: encoding.clone(), part, children, missing })
+        Ok(Self { encoding: Bytes::copy_from_slice(encoding), part, children, missing })
     }
 
     fn give_below(
