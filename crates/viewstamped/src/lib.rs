@@ -31,7 +31,7 @@ pub use status::{MemberStatus, NodeStatus, fetch_status};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, EpochNumber, Incarnation, Member,
-    NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PagedService, Pages, PagesMut, Role, SelfPaging,
+    NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PageSet, PageSetMut, PagedService, Role, SelfPaging,
     Service, SessionNumber, Timestamp, ViewNumber,
 };
 pub use viewstamped_state::State;
