@@ -144,6 +144,7 @@ names! {
 
 /// How the names of marks begin that cannot be hit, or that no number of seeds is sure to hit, each with the reason.
 const EXEMPT: &[(&str, &str)] = &[
+    ("REVIVE", "a group that was down as a whole is begun again from disks only, and here nobody has one"),
     ("GETCONFIGURATION", "only clients and operators ask for the configuration"),
     ("CONFIGURATION", "nobody asks for the configuration"),
     ("linearizability undecided", "a history that is too hard to check is no achievement"),

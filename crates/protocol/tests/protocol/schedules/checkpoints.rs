@@ -182,6 +182,10 @@ struct Chase {
 
 /// r2 fetches a checkpoint; while each of the first pages is under way, the others execute as much as makes two more.
 fn chase(checkpoint_pin: Duration) -> Chase {
+    // Operations before, how often the sources move on, and how many pages come in between.
+    const LINES: u64 = 40;
+    const MOVES: u64 = 8;
+    const PAGES: u64 = 5;
     let options = Options {
         transfer_bytes_max: 600,
         checkpoint_pin,
@@ -193,22 +197,22 @@ fn chase(checkpoint_pin: Duration) -> Chase {
     };
     let (mut group, session) = group_with(options);
     group.isolate(2);
-    const LINES: u64 = 40;
-    const MOVES: u64 = 30;
     let line = "this line and others like it make a value that fills pages, so that they come one by one. ";
     (1..=LINES).for_each(|number| drop(group.execute(0, session, number, line)));
     group.heal();
     let mut chase = Chase { group, asked: 0, refused: 0 };
-    let mut answered = 0;
+    let mut pages = 0;
     while installed(&chase.group).is_empty() {
         chase.group.now.monotonic = chase.group.now.monotonic.after(ms(5));
         (0..3).for_each(|id| chase.group.input(id, Input::Tick));
         for (to, message) in chase.group.hold(|to, message| to == 2 || message.header.from == NodeId(2)) {
             chase.asked += u64::from(matches!(message.body, Body::GetPages(_)));
             chase.refused += u64::from(matches!(message.body, Body::NewRoot(_)));
-            if matches!(message.body, Body::Pages(_)) && answered < MOVES {
-                (0..8).for_each(|number| drop(chase.group.execute(0, session, LINES + 1 + 8 * answered + number, "x")));
-                answered += 1;
+            pages += u64::from(matches!(message.body, Body::Pages(_)));
+            // Each time some pages of the service have come, but not all.
+            if matches!(message.body, Body::Pages(_)) && pages.is_multiple_of(PAGES) && pages < PAGES * MOVES {
+                let first = LINES + 1 + 8 * (pages / PAGES - 1);
+                (first..first + 8).for_each(|number| drop(chase.group.execute(0, session, number, "x")));
             }
             chase.group.input(to.0, Input::Message(message));
         }
