@@ -1,39 +1,38 @@
 //! Carrying out the work, and what it takes.
 
+use std::fmt;
 use std::fs;
 use std::hint::black_box;
 use std::process::Command;
 use std::time::Instant;
 
-use clap::ValueEnum;
-
 use crate::subjects::Subject;
-use crate::{Map, Options, Work, is_supported};
+use crate::{Map, Options, Work, is_supported, name};
 
 /// How many overwrites lie between two snapshots or roots.
 const INTERVAL: u64 = 100;
 
 /// Keys of one length, one behind the other in the order of their use, so that reading them costs next to nothing.
-struct Keys {
+pub struct Keys {
     bytes: usize,
     all: Vec<u8>,
 }
 
 impl Keys {
     /// All keys once, in ascending order or in one that looks random.
-    fn new(count: u64, bytes: usize, is_random: bool) -> Self {
+    pub fn new(count: u64, bytes: usize, is_random: bool) -> Self {
         // Neither even nor a multiple of five, as the usual numbers of keys are: every key comes once before one comes again.
         let step = if is_random { 6_180_339_887 } else { 1 };
         let all = (0..count).flat_map(|turn| format!("{:0bytes$}", turn * step % count).into_bytes()).collect();
         Self { bytes, all }
     }
 
-    fn each(&self, turns: u64, mut work: impl FnMut(u64, &[u8])) {
+    pub fn each(&self, turns: u64, mut work: impl FnMut(u64, &[u8])) {
         self.all.chunks_exact(self.bytes).cycle().zip(0..turns).for_each(|(key, turn)| work(turn, key));
     }
 }
 
-fn fill<S: Subject>(keys: u64, options: &Options, is_random: bool) -> S {
+pub fn fill<S: Subject>(keys: u64, options: &Options, is_random: bool) -> S {
     let mut map = S::default();
     let value = vec![b'v'; options.value_bytes];
     Keys::new(keys, options.key_bytes, is_random).each(keys, |_, key| map.put(key, &value));
@@ -49,7 +48,7 @@ fn prepare<S: Subject, T>(
 ) -> T {
     let names = Keys::new(keys, options.key_bytes, work != Work::Append);
     let mut value = vec![b'w'; options.value_bytes];
-    let is_filled = !matches!(work, Work::Insert | Work::Append | Work::Memory);
+    let is_filled = !matches!(work, Work::Insert | Work::InsertSnapshots | Work::Append | Work::Memory);
     let mut map: S = if is_filled { fill(keys, options, true) } else { S::default() };
     let mut snapshot = map.clone();
     snapshot.root();
@@ -57,8 +56,8 @@ fn prepare<S: Subject, T>(
         snapshot = S::default();
     }
     let count = match work {
-        Work::Insert | Work::Append | Work::Remove | Work::Scan | Work::Memory => keys,
         Work::Get | Work::Overwrite | Work::Snapshots | Work::Roots => options.operations,
+        _ => keys,
     };
     measure(count, &mut |operations| match work {
         Work::Get => names.each(operations, |_, key| {
@@ -70,10 +69,13 @@ fn prepare<S: Subject, T>(
         }
         _ => names.each(operations, |turn, key| {
             value[0] = turn as u8;
-            if work == Work::Snapshots && turn % INTERVAL == 0 {
+            if matches!(work, Work::Snapshots | Work::InsertSnapshots) && turn % INTERVAL == 0 {
                 snapshot = map.clone();
             }
-            map.put(key, &value);
+            match work {
+                Work::Insert | Work::InsertSnapshots | Work::Append => map.put(key, &value),
+                _ => map.overwrite(key, &value),
+            }
             if work == Work::Roots && turn % INTERVAL == 0 {
                 map.root();
             }
@@ -96,27 +98,61 @@ pub fn bare<S: Subject>(work: Work, keys: u64, options: &Options) {
 }
 
 /// A line of the table.
-pub fn line<S: Subject>(map: Map, work: Work, keys: u64, options: &Options) -> Option<String> {
-    if !is_supported::<S>(work, keys) {
-        return None;
+#[derive(Debug)]
+pub struct Figure {
+    pub keys: u64,
+    pub work: Work,
+    pub map: Map,
+    pub measured: Measured,
+}
+
+/// What there is to say of a map and a work.
+#[derive(Debug)]
+pub enum Measured {
+    /// The nanoseconds and the instructions of an operation.
+    Time(f64, Option<f64>),
+    /// The memory of the map, by the bytes of its keys and values.
+    Memory(f64),
+}
+
+impl Figure {
+    /// `None` when the map cannot do this work in reasonable time.
+    pub fn of<S: Subject>(map: Map, work: Work, keys: u64, options: &Options) -> Option<Self> {
+        if !is_supported::<S>(work, keys) {
+            return None;
+        }
+        let figure = |measured| Some(Self { keys, work, map, measured });
+        if work == Work::Memory {
+            let bytes: f64 = child(map, work, keys, 0, options, false).trim().parse().ok()?;
+            let payload = (options.key_bytes + options.value_bytes) as f64;
+            return figure(Measured::Memory(bytes / keys as f64 / payload));
+        }
+        let rounds = (0..options.rounds).map(|_| prepare::<S, f64>(work, keys, options, timed));
+        let nanoseconds = median(rounds.collect());
+        let instructions = options.instructions.then(|| {
+            let is_once = !matches!(work, Work::Get | Work::Overwrite | Work::Snapshots | Work::Roots);
+            let all = if is_once { keys } else { 200_000 };
+            let count = |operations| instructions(&child(map, work, keys, operations, options, true));
+            (count(all) - count(0)) / all as f64
+        });
+        figure(Measured::Time(nanoseconds, instructions))
     }
-    let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
-    let title = format!("{keys:>9}  {:<10} {:<6}", name(work.to_possible_value())?, name(map.to_possible_value())?);
-    if work == Work::Memory {
-        let bytes: f64 = child(map, work, keys, 0, options, false).trim().parse().ok()?;
-        let payload = (options.key_bytes + options.value_bytes) as f64;
-        return Some(format!("{title}  {:>9.2} x the payload", bytes / keys as f64 / payload));
-    }
-    let mut rounds: Vec<f64> = (0..options.rounds).map(|_| prepare::<S, f64>(work, keys, options, timed)).collect();
+}
+
+pub fn median(mut rounds: Vec<f64>) -> f64 {
     rounds.sort_by(f64::total_cmp);
-    let nanoseconds = rounds[rounds.len() / 2];
-    let instructions = options.instructions.then(|| {
-        let all = if matches!(work, Work::Insert | Work::Append | Work::Remove | Work::Scan) { keys } else { 200_000 };
-        let count = |operations| instructions(&child(map, work, keys, operations, options, true));
-        (count(all) - count(0)) / all as f64
-    });
-    let instructions = instructions.map_or_else(String::new, |number| format!("{number:>12.0}"));
-    Some(format!("{title}  {nanoseconds:>9.0}  {instructions}"))
+    rounds[rounds.len() / 2]
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>9}  {:<16} {:<6}  ", self.keys, name(self.work), name(self.map))?;
+        match self.measured {
+            Measured::Time(nanoseconds, None) => write!(f, "{nanoseconds:>9.0}"),
+            Measured::Time(nanoseconds, Some(count)) => write!(f, "{nanoseconds:>9.0}  {count:>12.0}"),
+            Measured::Memory(ratio) => write!(f, "{ratio:>9.2} x the payload"),
+        }
+    }
 }
 
 fn timed(operations: u64, run: &mut dyn FnMut(u64)) -> f64 {
@@ -147,8 +183,7 @@ fn child(map: Map, work: Work, keys: u64, operations: u64, options: &Options, is
     if is_counted {
         command.args(["stat", "-x,", "-e", "instructions:u"]).arg(this);
     }
-    let name = |value: Option<clap::builder::PossibleValue>| value.expect("none is hidden").get_name().to_owned();
-    command.args(["--bare", "--maps", &name(map.to_possible_value()), "--works", &name(work.to_possible_value())]);
+    command.args(["--bare", "--maps", &name(map), "--works", &name(work)]);
     command.args(["--keys", &keys.to_string(), "--operations", &operations.to_string()]);
     command.args(["--key-bytes", &options.key_bytes.to_string(), "--value-bytes", &options.value_bytes.to_string()]);
     let output = command.output().expect("perf is installed");

@@ -6,13 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use viewstamped_state::State;
 
+/// What most people would take.
+pub type Plain = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What most people would take who need snapshots.
+pub type Persistent = imbl::OrdMap<Vec<u8>, Vec<u8>>;
+
 /// A map that can be measured.
 pub trait Subject: Clone + Default {
-    /// Whether a snapshot copies only what changes, and a root reads only what changed.
-    const HAS_PAGES: bool;
+    /// Whether a snapshot copies only what changes.
+    const HAS_SNAPSHOTS: bool;
+    /// Whether there are roots.
+    const HAS_ROOTS: bool = false;
 
     fn get(&self, key: &[u8]) -> Option<&[u8]>;
+    /// Writes an entry that is probably not there.
     fn put(&mut self, key: &[u8], value: &[u8]);
+    /// Writes another value of the same length for a key that is there.
+    fn overwrite(&mut self, key: &[u8], value: &[u8]) {
+        self.put(key, value);
+    }
     fn remove(&mut self, key: &[u8]);
     /// The bytes of all values.
     fn scan(&self) -> u64;
@@ -20,7 +33,8 @@ pub trait Subject: Clone + Default {
 }
 
 impl Subject for State {
-    const HAS_PAGES: bool = true;
+    const HAS_SNAPSHOTS: bool = true;
+    const HAS_ROOTS: bool = true;
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
         State::get(self, key)
@@ -48,7 +62,7 @@ impl Subject for State {
 pub struct Shared(Arc<BTreeMap<Bytes, Bytes>>);
 
 impl Subject for Shared {
-    const HAS_PAGES: bool = false;
+    const HAS_SNAPSHOTS: bool = false;
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.0.get(key).map(Bytes::as_ref)
@@ -68,5 +82,53 @@ impl Subject for Shared {
 
     fn scan(&self) -> u64 {
         self.0.values().map(|value| value.len() as u64).sum()
+    }
+}
+
+impl Subject for Plain {
+    const HAS_SNAPSHOTS: bool = false;
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.get(key).map(Vec::as_slice)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key.to_vec(), value.to_vec());
+    }
+
+    fn overwrite(&mut self, key: &[u8], value: &[u8]) {
+        self.get_mut(key).expect("the key is there").copy_from_slice(value);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.remove(key);
+    }
+
+    fn scan(&self) -> u64 {
+        self.values().map(|value| value.len() as u64).sum()
+    }
+}
+
+impl Subject for Persistent {
+    const HAS_SNAPSHOTS: bool = true;
+
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.get(key).map(Vec::as_slice)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(key.to_vec(), value.to_vec());
+    }
+
+    fn overwrite(&mut self, key: &[u8], value: &[u8]) {
+        self.get_mut(key).expect("the key is there").copy_from_slice(value);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.remove(key);
+    }
+
+    fn scan(&self) -> u64 {
+        self.values().map(|value| value.len() as u64).sum()
     }
 }

@@ -13,6 +13,7 @@ use crate::large::{Large, Pieces};
 use crate::leaf::Leaf;
 use crate::options::PageOptions;
 use crate::page::Page;
+use crate::place::HEIGHT_MAX;
 use crate::root::{Hash, Root, STRUCTURE_VERSION};
 use crate::separators::Separators;
 
@@ -138,6 +139,15 @@ pub(crate) fn top(part: &[u8], root: Root, options: &PageOptions) -> Result<Name
     Ok(Named { hash, keys, bytes })
 }
 
+/// The options that a top says its state has. The rest of it is not looked at.
+pub(crate) fn options_of_top(part: &[u8]) -> Result<PageOptions, BadPart> {
+    let mut rest = Reader(part);
+    rest.take(TOP_BEGIN.len())?;
+    let [_, page_bytes] = [rest.u64()?, rest.u64()?];
+    let options = usize::try_from(page_bytes).ok().and_then(|page_bytes| PageOptions::new(page_bytes).ok());
+    options.ok_or(malformed("its pages have an impossible size"))
+}
+
 /// A page, as its encoding says; what lies below it and beside it is only named.
 #[derive(Debug)]
 pub(crate) enum PagePart<'a> {
@@ -150,6 +160,7 @@ pub(crate) fn page<'a>(part: &'a [u8], site: &Site<'_>, options: &PageOptions) -
     ensure(u32::try_from(part.len()).is_ok(), "a page has 4 GiB or more")?;
     let mut rest = Reader(part);
     let height = rest.take(1)?[0];
+    ensure(height <= HEIGHT_MAX, "a page lies higher than trees are")?;
     ensure(site.height.is_none_or(|expected| expected == height), "the ways down to the entries differ in length")?;
     let is_root = site.height.is_none();
     let (page, keys, bytes) = if height == 0 {

@@ -44,6 +44,7 @@ mod range;
 mod root;
 mod separators;
 mod slots;
+mod stored;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -63,6 +64,7 @@ pub use pages::{FieldRef, PageRef, Pages};
 pub use place::Place;
 pub use range::Range;
 pub use root::{Root, STRUCTURE_VERSION};
+pub use stored::{FieldHandle, NamedPage, PageHandle, ReadInterior, ReadLeaf, ReadPage};
 
 /// A shared key or value up to this many bytes is copied when it is inserted, so that a small value never keeps alive the large
 /// buffer it was received in. 64 KiB: a larger one is a good part of its buffer, and copying it would cost more than it saves.

@@ -4,6 +4,10 @@ use std::fmt;
 
 use bytes::BufMut;
 
+/// The most pages between the root page and the entries. A page has two children or more after it was split, so that a tree as high
+/// takes some 2^64 insertions, whatever is removed in between.
+pub(crate) const HEIGHT_MAX: u8 = 64;
+
 /// The numbers of the children on the way down from the root page.
 pub(crate) type Path = Vec<u16>;
 
@@ -42,7 +46,7 @@ impl Place {
     pub const PIECE_BYTES: usize = 64 << 10;
 
     /// The most bytes of an encoding.
-    pub const ENCODED_BYTES_MAX: usize = 2 + 2 * u8::MAX as usize + 6;
+    pub const ENCODED_BYTES_MAX: usize = 2 + 2 * HEIGHT_MAX as usize + 6;
 
     /// The top of a state.
     #[must_use]
@@ -98,12 +102,15 @@ impl Place {
 }
 
 fn encode_path(path: &Path, buffer: &mut impl BufMut) {
-    buffer.put_u8(u8::try_from(path.len()).expect("a tree has at most 255 pages above its entries"));
+    buffer.put_u8(u8::try_from(path.len()).expect("a way is at most as long as trees are high"));
     path.iter().for_each(|child| buffer.put_u16_le(*child));
 }
 
 fn decode_path(bytes: &[u8]) -> Option<(Path, &[u8])> {
     let (count, rest) = bytes.split_first()?;
+    if *count > HEIGHT_MAX {
+        return None;
+    }
     let (numbers, rest) = rest.split_at_checked(2 * usize::from(*count))?;
     let path = numbers.as_chunks().0.iter().map(|number| u16::from_le_bytes(*number)).collect();
     Some((path, rest))

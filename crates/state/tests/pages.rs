@@ -205,11 +205,31 @@ fn states_with_different_pages_never_have_one_root() {
 }
 
 #[test]
-fn snapshots_can_be_read_by_other_threads() {
-    fn can_be_sent<T: Send + Sync>() {}
-    can_be_sent::<Snapshot>();
-    let state: State = numbers(1_000).into_iter().map(|key| (key, "value")).collect();
-    let snapshot = state.snapshot();
-    let root = std::thread::scope(|scope| scope.spawn(|| snapshot.root()).join().expect("a root can be made"));
-    assert_eq!(root, state.root());
+fn snapshots_are_hashed_by_another_thread_while_the_map_moves_on() {
+    fn can_be_shared<T: Send + Sync>() {}
+    can_be_shared::<Snapshot>();
+    let (mut moving, mut still) = (State::default(), State::default());
+    for round in 0..30u32 {
+        let snapshot = moving.snapshot();
+        let write = |state: &mut State| {
+            for number in 0..2_000u32 {
+                let key = (number * 7_919 % 50_000 + round).to_be_bytes();
+                if number % 5 == 0 {
+                    state.remove(&key)
+                } else {
+                    state.put(&key, &[round as u8; 40])
+                };
+            }
+        };
+        let (root, difference) = std::thread::scope(|scope| {
+            let hashing = scope.spawn(|| snapshot.root());
+            write(&mut moving);
+            let difference = snapshot.difference(&moving).count();
+            (hashing.join().expect("a root can be made"), difference)
+        });
+        assert_eq!(root, still.root(), "round {round}");
+        assert_eq!(difference, snapshot.difference(&moving).count());
+        write(&mut still);
+    }
+    assert_eq!(moving.root(), still.root());
 }

@@ -4,6 +4,7 @@
 //! formatted, when it starts and when its epoch changes. An empty directory always means a replica that has lost its memory, never a
 //! new one: a cluster begins only by [`format()`]. And any doubt about what is there means the same for what is in doubt: [`trust()`].
 
+pub mod backup;
 pub mod boot;
 pub mod clean;
 pub mod directory;
@@ -11,6 +12,7 @@ mod frame;
 pub mod identity_file;
 pub mod io;
 pub mod journal;
+pub mod pages;
 pub mod trust;
 
 pub use boot::{BootError, Claim, Group, Start, decide};
