@@ -38,7 +38,7 @@ pub struct Options {
     /// How many operations are timed.
     #[arg(long, default_value_t = 1_000_000)]
     operations: u64,
-    /// Of how many rounds the median is taken.
+    /// Of how many rounds the median is taken, with at most a million keys; more keys take minutes, and are measured once.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Also counts instructions, with `perf stat`.

@@ -85,50 +85,34 @@ impl Subject for Shared {
     }
 }
 
-impl Subject for Plain {
-    const HAS_SNAPSHOTS: bool = false;
+/// The maps that own their keys and values.
+macro_rules! owning {
+    ($map:ty, has_snapshots: $has_snapshots:literal) => {
+        impl Subject for $map {
+            const HAS_SNAPSHOTS: bool = $has_snapshots;
 
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.get(key).map(Vec::as_slice)
-    }
+            fn get(&self, key: &[u8]) -> Option<&[u8]> {
+                self.get(key).map(Vec::as_slice)
+            }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.insert(key.to_vec(), value.to_vec());
-    }
+            fn put(&mut self, key: &[u8], value: &[u8]) {
+                self.insert(key.to_vec(), value.to_vec());
+            }
 
-    fn overwrite(&mut self, key: &[u8], value: &[u8]) {
-        self.get_mut(key).expect("the key is there").copy_from_slice(value);
-    }
+            fn overwrite(&mut self, key: &[u8], value: &[u8]) {
+                self.get_mut(key).expect("the key is there").copy_from_slice(value);
+            }
 
-    fn remove(&mut self, key: &[u8]) {
-        self.remove(key);
-    }
+            fn remove(&mut self, key: &[u8]) {
+                self.remove(key);
+            }
 
-    fn scan(&self) -> u64 {
-        self.values().map(|value| value.len() as u64).sum()
-    }
+            fn scan(&self) -> u64 {
+                self.values().map(|value| value.len() as u64).sum()
+            }
+        }
+    };
 }
 
-impl Subject for Persistent {
-    const HAS_SNAPSHOTS: bool = true;
-
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.get(key).map(Vec::as_slice)
-    }
-
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.insert(key.to_vec(), value.to_vec());
-    }
-
-    fn overwrite(&mut self, key: &[u8], value: &[u8]) {
-        self.get_mut(key).expect("the key is there").copy_from_slice(value);
-    }
-
-    fn remove(&mut self, key: &[u8]) {
-        self.remove(key);
-    }
-
-    fn scan(&self) -> u64 {
-        self.values().map(|value| value.len() as u64).sum()
-    }
-}
+owning!(Plain, has_snapshots: false);
+owning!(Persistent, has_snapshots: true);

@@ -220,6 +220,7 @@ impl SharedOptions {
             checkpoint_bytes: narrow(self.checkpoint_bytes),
             page_bytes: narrow(self.page_bytes),
             lease_max_ms: CLUSTER.lease_max_ms,
+            recover_automatically: CLUSTER.recover_automatically,
         }
     }
 }

@@ -36,7 +36,7 @@ impl InFlight {
         Self { slots_max, operations: BTreeMap::new(), clients_kept_max: CLIENTS_KEPT_MIN, sessions: BTreeMap::new() }
     }
 
-    /// Whether a REGISTER or RESUME of the client is in flight.
+    /// Whether a REGISTER, RESUME or TAKECHECKPOINT of the client is in flight.
     #[must_use]
     pub fn has_session_request(&self, client: ClientId) -> bool {
         self.sessions.contains_key(&client)
@@ -58,7 +58,7 @@ impl InFlight {
                 self.forget_idle_clients();
                 self.operations.entry(*client).or_default().appended(*session, *slot as usize, *number);
             }
-            Request::Register { client, .. } | Request::Resume { client, .. } => {
+            Request::Register { client, .. } | Request::Resume { client, .. } | Request::Checkpoint { client } => {
                 self.sessions.insert(*client, entry.op());
             }
         }
@@ -79,7 +79,7 @@ impl InFlight {
                     known.executed(*slot as usize, *number);
                 }
             }
-            Request::Register { client, .. } | Request::Resume { client, .. } => {
+            Request::Register { client, .. } | Request::Resume { client, .. } | Request::Checkpoint { client } => {
                 if self.sessions.get(client) == Some(&entry.op()) {
                     self.sessions.remove(client);
                 }

@@ -149,19 +149,19 @@ pub enum ReplayError {
 impl Surviving {
     /// Folds a journal, oldest record first. The first one must be a [`Rebase`].
     ///
-    /// A later [`Rebase`] that does not join the log stands on a checkpoint that was fetched, and that did not become durable, or
-    /// the journal would begin there. Nothing was promised after it that did not wait for that checkpoint: the fold ends before.
+    /// A later [`Rebase`] from the empty state needs nothing before it. One that stands on a checkpoint and does not join the log
+    /// stands on one that was fetched, and that did not become durable, or the journal would begin there. Nothing was promised
+    /// after it that did not wait for that checkpoint: the fold ends before.
     ///
     /// # Errors
     /// When the records contradict each other.
     pub fn replay(records: impl IntoIterator<Item = Record>) -> Result<Self, ReplayError> {
         let mut records = records.into_iter();
         let Some(Record::Rebase(first)) = records.next() else { return Err(ReplayError::NoBeginning) };
-        let mut surviving =
-            Self { log: Log::above(first.base, first.base_hash, first.base_timestamp), ..Self::default() };
-        surviving.rebase(*first)?;
+        let mut surviving = Self::beginning(*first)?;
         for record in records {
             match record {
+                Record::Rebase(rebase) if rebase.base == OpNumber::ZERO => surviving = Self::beginning(*rebase)?,
                 Record::Rebase(rebase) if !surviving.log.matches(rebase.base, rebase.base_hash) => break,
                 Record::Rebase(rebase) => surviving.rebase(*rebase)?,
                 Record::Append { entries, commit } => {
@@ -183,6 +183,13 @@ impl Surviving {
                 Record::Commit(commit) => surviving.raise_commit(commit)?,
             }
         }
+        Ok(surviving)
+    }
+
+    fn beginning(rebase: Rebase) -> Result<Self, ReplayError> {
+        let log = Log::above(rebase.base, rebase.base_hash, rebase.base_timestamp);
+        let mut surviving = Self { log, ..Self::default() };
+        surviving.rebase(rebase)?;
         Ok(surviving)
     }
 

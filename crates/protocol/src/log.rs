@@ -44,6 +44,11 @@ pub enum Request {
         /// Random: tells a retry of this RESUME from another one.
         nonce: Nonce,
     },
+    /// A checkpoint is taken here, because an operator wants one.
+    Checkpoint {
+        /// Who asked.
+        client: ClientId,
+    },
 }
 
 impl Request {
@@ -51,7 +56,10 @@ impl Request {
     #[must_use]
     pub fn client(&self) -> ClientId {
         match self {
-            Self::Operation { client, .. } | Self::Register { client, .. } | Self::Resume { client, .. } => *client,
+            Self::Operation { client, .. }
+            | Self::Register { client, .. }
+            | Self::Resume { client, .. }
+            | Self::Checkpoint { client } => *client,
         }
     }
 
@@ -60,7 +68,7 @@ impl Request {
     pub fn payload_len(&self) -> usize {
         match self {
             Self::Operation { predicted, payload, .. } => predicted.len() + payload.len(),
-            Self::Register { .. } | Self::Resume { .. } => 0,
+            Self::Register { .. } | Self::Resume { .. } | Self::Checkpoint { .. } => 0,
         }
     }
 }
@@ -187,6 +195,10 @@ fn hashed_parts(
             header[64..72].copy_from_slice(&session.0.to_le_bytes());
             header[72..88].copy_from_slice(&nonce.0.to_le_bytes());
             header[88] = 3;
+            (header, &[], &[])
+        }
+        Request::Checkpoint { .. } => {
+            header[88] = 4;
             (header, &[], &[])
         }
     }

@@ -67,6 +67,24 @@ marks! {
     Hub = "liveness around a hub",
     /// Clients had to be served while all links went through one replica.
     Star = "liveness of a star",
+    /// A replica took a checkpoint.
+    CheckpointTaken = "checkpoint taken",
+    /// A replica cut its log.
+    LogCut = "log cut",
+    /// A replica began to fetch a checkpoint.
+    TransferStarted = "checkpoint fetched",
+    /// A replica went on with a newer checkpoint than the one it had begun to fetch.
+    TransferRetargeted = "newer checkpoint fetched instead",
+    /// A replica got a checkpoint although another one crashed meanwhile.
+    TransferSurvived = "checkpoint fetched, a source crashed",
+    /// A checkpoint was served that is kept for the one who fetches it only.
+    PinnedServed = "pinned checkpoint served",
+    /// A primary that had been deposed long since lacked what the others have cut off.
+    StepDown = "primary needs a checkpoint",
+    /// A DOVIEWCHANGE brought all there is of a log that was cut.
+    Clipped = "DOVIEWCHANGE with all of a cut log",
+    /// The service of a replica was replaced by another, with nothing but the state.
+    ServiceDropped = "service dropped",
     /// A part of the history was too hard to search for a linearization.
     Undecided = "linearizability undecided",
 }
@@ -113,6 +131,8 @@ names! {
         Pause = "pause",
         Refusal = "finds a peer gone",
         ClockJump = "wall clock jump",
+        Gap = "needs a checkpoint",
+        Install = "installs a checkpoint",
     }
 }
 
@@ -126,6 +146,9 @@ const EXEMPT: &[(&str, &str)] = &[
     ("LOGCHUNK reaches down", "the new primary crashes as it fetches: one seed in many thousands"),
     ("crash while down", "what is down cannot crash"),
     ("pause while down", "nor pause"),
+    ("installs a checkpoint while down", "who is down does nothing"),
+    ("installs a checkpoint while starting", "whoever begins has nothing to fetch"),
+    ("installs a checkpoint while primary", "a primary has the state"),
     ("down to primary", "who starts begins or recovers"),
     ("down to backup", "who starts begins or recovers"),
     ("down to in a view change", "who starts begins or recovers"),

@@ -294,6 +294,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             let words = [seen.view.0 ^ seen.log_view.0.rotate_left(32), seen.op.0 ^ seen.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
+        self.note_log(place);
         self.note_role(place);
         self.set_timer(place);
         Ok(())
@@ -339,6 +340,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn on_replica_event(&mut self, place: usize, event: &ReplicaEvent) -> Checked {
+        self.note_checkpoint(place, event);
         match event {
             ReplicaEvent::StatusChanged { status, view } => {
                 self.trace.line(self.now, || format!("r{place} {} {view}", status.as_str()));
@@ -367,6 +369,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
             }
             ReplicaEvent::JournalBroken { op } => {
                 self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
+            }
+            ReplicaEvent::BeganAgain { view, op } => {
+                self.trace.line(self.now, || format!("r{place} begins again in {view} with {op}"));
             }
             ReplicaEvent::DiskDistrusted { op } => {
                 self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
@@ -432,6 +437,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn start(&mut self, place: usize, restart: Restart) -> Checked {
         let seed = self.dice.replicas.next_u128();
         self.machines[place].clear();
+        self.note_source_lost(place);
         self.trace.line(self.now, || format!("r{place} starts, {restart:?}"));
         self.cluster.start(place, restart, seed, self.machines[place].clock.now(self.now))?;
         self.drain(place)

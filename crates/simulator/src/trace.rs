@@ -87,6 +87,8 @@ pub(crate) fn digest(message: &Message) -> u64 {
         Body::RecoveryResponse(m) => low(m.nonce.0) ^ m.primary.map_or(0, |primary| primary.op.0.rotate_left(32)),
         Body::GetIncarnation(m) => low(m.nonce.0),
         Body::AlsoRecovering(m) => low(m.nonce.0) ^ u64::from(m.attempt),
+        Body::Revive(m) => low(m.head.0) ^ m.view.0,
+        Body::ReviveOk(m) => m.view.0,
         Body::KnownIncarnation(m) => low(m.nonce.0) ^ m.incarnation.0,
         Body::StaleIncarnation(m) => m.known.0,
         Body::Bootstrap(m) => low(m.instance.0),
@@ -122,6 +124,7 @@ impl fmt::Display for Request<'_> {
             }
             ClientRequest::Register { slots } => write!(f, "REGISTER slots={slots}"),
             ClientRequest::Resume { session, .. } => write!(f, "RESUME {session}"),
+            ClientRequest::TakeCheckpoint => write!(f, "TAKECHECKPOINT"),
         }
     }
 }
@@ -138,6 +141,7 @@ impl fmt::Display for Answer<'_> {
             }
             ClientReply::Registered { session, slots } => write!(f, "REGISTERED {view} {session} slots={slots}"),
             ClientReply::Resumed { old, session, .. } => write!(f, "RESUMED {view} {old} as {session}"),
+            ClientReply::CheckpointTaken { op } => write!(f, "CHECKPOINTTAKEN {view} {op}"),
             ClientReply::Redirect { primary } => write!(f, "REDIRECT {view} to {primary}"),
             ClientReply::Busy { reason, .. } => write!(f, "BUSY {view} {reason:?}"),
             ClientReply::Refused { number, reason, .. } => write!(f, "REFUSED {view} {number} {reason:?}"),

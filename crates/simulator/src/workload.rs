@@ -56,7 +56,8 @@ impl Workload for MapWorkload {
 
     fn draw(random: &mut Random) -> Self {
         Self {
-            keys: random.between(2, 12),
+            // Few keys are contended; many have pages of their own, under several levels of others.
+            keys: if random.strikes(16_384) { random.between(100, 1_000) } else { random.between(2, 12) },
             weights: [
                 random.between(1, 8),
                 random.between(0, 3),

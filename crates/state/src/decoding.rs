@@ -245,8 +245,8 @@ impl<'a> LeafPart<'a> {
         let entries: Vec<Entry<'_>> = entries.collect();
         let ascend = entries.is_sorted_by(|lower, upper| lower.key.bytes() < upper.key.bytes());
         ensure(ascend, "the keys of a page do not ascend")?;
-        let key = |entry: Option<&'_ Entry<'_>>| entry.map(|entry| entry.key.bytes().to_vec());
-        site.admits_keys(key(entries.first()).as_deref(), key(entries.last()).as_deref())?;
+        let [first, last] = [entries.first(), entries.last()].map(|entry| entry.map(|entry| entry.key.bytes()));
+        site.admits_keys(first, last)?;
         Ok(Page::Leaf(Leaf::build(&entries, 0)).with_hash(&site.named.hash))
     }
 }

@@ -18,9 +18,8 @@ pub(crate) struct Written {
     pub(crate) upper: Option<Arc<Leaf>>,
 }
 
-/// Writes `value` over the one of `key`, if there is one of the same length in the page. Returns whether there was.
-pub(crate) fn overwrite(page: &mut Arc<Leaf>, known: usize, key: &[u8], value: &[u8]) -> bool {
-    let Ok(at) = page.search(key, known) else { return false };
+/// Writes `value` over the one at this place, if it has the same length and lies in the page. Returns whether it does.
+pub(crate) fn overwrite(page: &mut Arc<Leaf>, at: usize, value: &[u8]) -> bool {
     let slot = page.slot(at);
     if slot.value == LARGE || usize::from(slot.value) != value.len() {
         return false;
@@ -31,11 +30,14 @@ pub(crate) fn overwrite(page: &mut Arc<Leaf>, known: usize, key: &[u8], value: &
     true
 }
 
-/// Writes `entry` into the page, or into one of the two pages that it becomes.
-///
-/// All keys of the page and that of the entry begin with the same `known` bytes.
-pub(crate) fn write(page: &mut Arc<Leaf>, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Written {
-    match page.search(entry.key.bytes(), known) {
+/// Writes `entry` into the page, or into one of the two pages that it becomes: instead of the one at a place, or between others.
+pub(crate) fn write(
+    page: &mut Arc<Leaf>,
+    at: Result<usize, usize>,
+    entry: &Entry<'_>,
+    options: &PageOptions,
+) -> Written {
+    match at {
         Ok(at) => replace(page, at, entry, options),
         Err(at) => Written { replaced: None, upper: insert(page, at, entry, options) },
     }
@@ -61,7 +63,8 @@ fn replace(page: &mut Arc<Leaf>, at: usize, entry: &Entry<'_>, options: &PageOpt
 
 fn insert(page: &mut Arc<Leaf>, at: usize, entry: &Entry<'_>, options: &PageOptions) -> Option<Arc<Leaf>> {
     if page.used() + entry.page_bytes() > options.page_bytes() {
-        let mut entries: Vec<Entry<'_>> = page.entries().collect();
+        let mut entries: Vec<Entry<'_>> = Vec::with_capacity(page.len() + 1);
+        entries.extend(page.entries());
         entries.insert(at, entry.clone());
         let (lower, upper) = split(&entries, Some(at), options);
         *page = lower;

@@ -6,7 +6,9 @@
 //!   write to a page afterwards copies this page and those above it, and no others;
 //! * a page keeps its hash until it changes. [`State::root`] hashes the pages that changed since the last root, and no others;
 //! * what two states share is skipped by [`State::difference`], and by comparing them;
-//! * a page knows how many keys and bytes lie below it: [`State::count`] and [`State::rank`] follow two paths.
+//! * a page knows how many keys and bytes lie below it: [`State::count`] and [`State::rank`] follow two paths;
+//! * a page names those below it by their hashes: [`Fetch`] builds the state with a given root out of parts from anywhere, and asks
+//!   for none that is there; [`State::pages_not_in`] finds what to write to a disk, and [`State::load`] reads it.
 //!
 //! # What a root says
 //!
@@ -53,7 +55,7 @@ use std::ops::{Deref, RangeBounds};
 use bytes::Bytes;
 
 use entry::{Entry, Field};
-use page::Page;
+use page::{Page, Way};
 
 pub use decoding::BadPart;
 pub use difference::{Change, Difference};
@@ -113,7 +115,10 @@ impl State {
     ///
     /// A value as long as the one before is written over it.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
-        self.root.overwrite(key, value) || self.write(&Entry::copied(key, value, &self.options))
+        match self.root.overwrite(key, value) {
+            Ok(()) => true,
+            Err(way) => self.write(&way, &Entry::copied(key, value, &self.options)),
+        }
     }
 
     /// Gives `key` this value, as [`State::put`] does. Returns whether it had one before.
@@ -127,14 +132,15 @@ impl State {
             return self.put(&key, &value);
         }
         let (key, value) = (unshared(key), unshared(value));
-        self.write(&Entry {
+        let entry = Entry {
             key: Field::new(&key, options.inline_key_bytes(), || key.clone()),
             value: Field::new(&value, options.inline_value_bytes(), || value.clone()),
-        })
+        };
+        self.write(&self.root.way(&key), &entry)
     }
 
-    fn write(&mut self, entry: &Entry<'_>) -> bool {
-        let page::Inserted { replaced, upper } = self.root.insert(0, entry, &self.options);
+    fn write(&mut self, way: &Way, entry: &Entry<'_>) -> bool {
+        let page::Inserted { replaced, upper } = self.root.insert(way, entry, &self.options);
         if let Some((separator, upper)) = upper {
             let lower = std::mem::replace(&mut self.root, Page::empty());
             self.root = Page::above(lower, &separator, upper);

@@ -9,6 +9,7 @@ use crate::leaf::Leaf;
 use crate::leaf_edit;
 use crate::options::PageOptions;
 use crate::separators::Separators;
+use crate::slots::small;
 
 /// A page, shared by all states and snapshots in which it is the same; copied before it is changed, unless nobody shares it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,40 @@ pub(crate) struct Inserted {
     pub(crate) replaced: Option<usize>,
     /// The upper part of the page, and what separates it from the lower one, if it had to be split.
     pub(crate) upper: Option<(Vec<u8>, Page)>,
+}
+
+/// The way down to an entry, so that it is searched for once.
+pub(crate) struct Way {
+    /// The numbers of the children, by the height of the page above them. Of higher pages than any should be they are not noted.
+    children: [u16; 16],
+    /// The place of the entry in its leaf, or the place where it would be.
+    entry: Result<usize, usize>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { children: [0; _], entry: Err(0) }
+    }
+}
+
+impl Way {
+    fn note(&mut self, page: &Interior, child: usize) {
+        if let Some(noted) = self.children.get_mut(usize::from(page.height) - 1) {
+            *noted = small(child);
+        }
+    }
+
+    fn to(self, entry: Result<usize, usize>) -> Self {
+        Self { entry, ..self }
+    }
+
+    /// The child of `page` on the way to the entry of `key`.
+    fn child(&self, page: &Interior, key: &[u8]) -> usize {
+        match self.children.get(usize::from(page.height) - 1) {
+            Some(child) => usize::from(*child),
+            None => page.child_of(key, 0).0,
+        }
+    }
 }
 
 impl Page {
@@ -168,37 +203,58 @@ impl Page {
         }
     }
 
-    /// Writes `value` over the one of `key`, if there is one of the same length in a page. Returns whether there was.
+    /// The way to the entry of `key`, or to where it would be.
+    pub(crate) fn way(&self, key: &[u8]) -> Way {
+        let (mut page, mut known, mut way) = (self, 0, Way::default());
+        loop {
+            match page {
+                Self::Leaf(leaf) => return way.to(leaf.search(key, known)),
+                Self::Interior(interior) => {
+                    let at;
+                    (at, known) = interior.child_of(key, known);
+                    way.note(interior, at);
+                    page = &interior.children[at].page;
+                }
+            }
+        }
+    }
+
+    /// Writes `value` over the one of `key`, if there is one of the same length in a page; returns the way there otherwise.
     ///
     /// The usual way to write, and fast: nothing moves, and no number changes. Otherwise all that it touched is about to be changed
     /// by [`Self::insert`].
-    pub(crate) fn overwrite(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let (mut page, mut known) = (self, 0);
+    pub(crate) fn overwrite(&mut self, key: &[u8], value: &[u8]) -> Result<(), Way> {
+        let (mut page, mut known, mut way) = (self, 0, Way::default());
         loop {
             match page {
-                Self::Leaf(leaf) => return leaf_edit::overwrite(leaf, known, key, value),
+                Self::Leaf(leaf) => {
+                    let at = leaf.search(key, known);
+                    let is_done = at.is_ok_and(|at| leaf_edit::overwrite(leaf, at, value));
+                    return if is_done { Ok(()) } else { Err(way.to(at)) };
+                }
                 Self::Interior(interior) => {
                     let interior = changed(interior);
                     let at;
                     (at, known) = interior.child_of(key, known);
+                    way.note(interior, at);
                     page = &mut interior.children[at].page;
                 }
             }
         }
     }
 
-    /// Writes an entry below the page. All keys there and that of the entry begin with the same `known` bytes.
-    pub(crate) fn insert(&mut self, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
+    /// Writes an entry below the page, to which this is the way.
+    pub(crate) fn insert(&mut self, way: &Way, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
         match self {
             Self::Leaf(page) => {
-                let written = leaf_edit::write(page, known, entry, options);
+                let written = leaf_edit::write(page, way.entry, entry, options);
                 let upper = written.upper.map(|upper| {
                     let separator = keys::separator(page.key(page.len() - 1), upper.key(0)).to_vec();
                     (separator, Self::Leaf(upper))
                 });
                 Inserted { replaced: written.replaced, upper }
             }
-            Self::Interior(page) => insert_below(changed(page), known, entry, options),
+            Self::Interior(page) => insert_below(changed(page), way, entry, options),
         }
     }
 
@@ -253,10 +309,10 @@ impl Page {
     }
 }
 
-fn insert_below(page: &mut Interior, known: usize, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
-    let (at, known) = page.child_of(entry.key.bytes(), known);
+fn insert_below(page: &mut Interior, way: &Way, entry: &Entry<'_>, options: &PageOptions) -> Inserted {
+    let at = way.child(page, entry.key.bytes());
     let child = &mut page.children[at];
-    let Inserted { replaced, upper } = child.page.insert(known, entry, options);
+    let Inserted { replaced, upper } = child.page.insert(way, entry, options);
     child.keys += u64::from(replaced.is_none());
     let (old_bytes, new_bytes) = (replaced.unwrap_or(0) as u64, entry.payload_bytes() as u64);
     child.bytes = child.bytes + new_bytes - old_bytes;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use bytes::BufMut;
 
-/// The most pages between the root page and the entries. A page has two children or more after it was split, so that a tree as high
-/// takes some 2^64 insertions, whatever is removed in between.
+/// The most pages between the root page and the entries: with two children to each page there would be 2^64 pages. What is higher is
+/// refused, so that nobody's tree makes the rest of this crate count beyond a byte.
 pub(crate) const HEIGHT_MAX: u8 = 64;
 
 /// The numbers of the children on the way down from the root page.

@@ -48,6 +48,8 @@ impl Client {
             ClientReply::Resumed { old, nonce, session, numbers } => {
                 self.on_resumed(now, from, header, (old, nonce), session, &numbers);
             }
+            // A proxy asks for no checkpoints.
+            ClientReply::CheckpointTaken { .. } => self.counters.unasked += 1,
             ClientReply::Redirect { primary } => self.on_redirect(now, from, header, primary),
             ClientReply::Busy { slot: Some(slot), number, reason } => {
                 self.on_busy(now, from, header, (slot, number), reason);

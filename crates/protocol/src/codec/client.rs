@@ -42,6 +42,7 @@ pub fn encode_from_client(message: &FromClient, out: &mut BytesMut) {
         ClientRequest::Operation { payload, .. } => (Kind::Request, payload.len()),
         ClientRequest::Register { .. } => (Kind::Register, 0),
         ClientRequest::Resume { .. } => (Kind::Resume, 0),
+        ClientRequest::TakeCheckpoint => (Kind::TakeCheckpoint, 0),
     };
     write_frame(out, kind, envelope, FIELDS_ROOM + room, |out| match body {
         ClientRequest::Operation { session, slot, number, payload } => {
@@ -55,6 +56,7 @@ pub fn encode_from_client(message: &FromClient, out: &mut BytesMut) {
             out.put_u64_le(session.0);
             out.put_u128_le(nonce.0);
         }
+        ClientRequest::TakeCheckpoint => {}
     });
 }
 
@@ -66,6 +68,7 @@ pub(super) fn decode_from_client(
     reader.unused("view", envelope.view == ViewNumber::ZERO)?;
     let body = match kind {
         Kind::Register => ClientRequest::Register { slots: reader.u32("slots")? },
+        Kind::TakeCheckpoint => ClientRequest::TakeCheckpoint,
         Kind::Resume => ClientRequest::Resume { session: session(reader)?, nonce: Nonce(reader.u128("nonce")?) },
         _ => {
             debug_assert_eq!(kind, Kind::Request);
@@ -83,6 +86,7 @@ pub fn encode_to_client(message: &ToClient, out: &mut BytesMut) {
         ClientReply::Reply { result, .. } => (Kind::Reply, result.len()),
         ClientReply::Registered { .. } => (Kind::Registered, 0),
         ClientReply::Resumed { numbers, .. } => (Kind::Resumed, 8 * numbers.len()),
+        ClientReply::CheckpointTaken { .. } => (Kind::CheckpointTaken, 0),
         ClientReply::Redirect { .. } => (Kind::Redirect, 0),
         ClientReply::Busy { .. } => (Kind::Busy, 0),
         ClientReply::Refused { .. } => (Kind::Refused, 0),
@@ -114,6 +118,7 @@ fn encode_reply(body: &ClientReply, out: &mut BytesMut) {
             out.put_u32_le(u32::try_from(numbers.len()).expect("at most RESUMED_SLOTS_MAX"));
             numbers.iter().for_each(|number| out.put_u64_le(number.0));
         }
+        ClientReply::CheckpointTaken { op } => out.put_u64_le(op.0),
         ClientReply::Redirect { primary } => out.put_u64_le(primary.0),
         ClientReply::Busy { slot, number, reason } => {
             out.put_u8(u8::from(slot.is_some()));
@@ -168,6 +173,9 @@ pub(super) fn decode_to_client(
     let body = match kind {
         Kind::Registered => ClientReply::Registered { session: session(reader)?, slots: reader.u32("slots")? },
         Kind::Resumed => decode_resumed(reader)?,
+        Kind::CheckpointTaken => {
+            ClientReply::CheckpointTaken { op: OpNumber(reader.number("op-number of the checkpoint")?) }
+        }
         Kind::Redirect => ClientReply::Redirect { primary: NodeId(reader.u64("primary")?) },
         Kind::Busy => decode_busy(reader)?,
         Kind::Refused => {

@@ -16,12 +16,13 @@ const RUN_BYTES: usize = 8 + 16 + 16 + 4;
 const ENTRY_BYTES: usize = 8 + 8 + 8 + 16 + 1;
 /// What an operation adds: session, request-number, slot, two lengths.
 const OPERATION_BYTES: usize = 8 + 8 + 4 + 4 + 4;
-/// The shortest entry: REGISTER adds its slots.
-const ENTRY_BYTES_MIN: usize = ENTRY_BYTES + 4;
+/// The shortest entry: a checkpoint that was asked for adds nothing.
+const ENTRY_BYTES_MIN: usize = ENTRY_BYTES;
 
 const OPERATION: u8 = 1;
 const REGISTER: u8 = 2;
 const RESUME: u8 = 3;
+const CHECKPOINT: u8 = 4;
 
 /// A contiguous run of the log, as messages carry it.
 pub(super) struct Run<E> {
@@ -135,6 +136,7 @@ fn encode_entry(entry: &Entry, out: &mut BytesMut) {
         Request::Operation { client, .. } => (OPERATION, client),
         Request::Register { client, .. } => (REGISTER, client),
         Request::Resume { client, .. } => (RESUME, client),
+        Request::Checkpoint { client } => (CHECKPOINT, client),
     };
     let mut fields = [0; ENTRY_BYTES];
     fields[..8].copy_from_slice(&entry.stamp.ballot.epoch.0.to_le_bytes());
@@ -160,6 +162,7 @@ fn encode_entry(entry: &Entry, out: &mut BytesMut) {
             out.put_u64_le(session.0);
             out.put_u128_le(nonce.0);
         }
+        Request::Checkpoint { .. } => {}
     }
 }
 
@@ -180,6 +183,7 @@ fn decode_entry(reader: &mut Reader<'_>, previous: ChainHash, op: OpNumber) -> R
             session: SessionNumber(reader.number("session of an entry")?),
             nonce: Nonce(reader.u128("nonce of an entry")?),
         },
+        CHECKPOINT => Request::Checkpoint { client },
         found => return Err(reader.choice("kind of an entry", found)),
     };
     Ok(Entry::new(previous, Viewstamp { ballot: Ballot { epoch, view }, op }, timestamp, request))

@@ -57,6 +57,7 @@ kinds! {
     Request = 0x0101 "REQUEST",
     Register = 0x0102 "REGISTER",
     Resume = 0x0103 "RESUME",
+    TakeCheckpoint = 0x0104 "TAKECHECKPOINT",
     Reply = 0x0201 "REPLY",
     Registered = 0x0202 "REGISTERED",
     Resumed = 0x0203 "RESUMED",
@@ -65,6 +66,7 @@ kinds! {
     Refused = 0x0206 "REFUSED",
     NoSession = 0x0207 "NOSESSION",
     NotServing = 0x0208 "NOTSERVING",
+    CheckpointTaken = 0x0209 "CHECKPOINTTAKEN",
     Prepare = 0x0301 "PREPARE",
     PrepareOk = 0x0302 "PREPAREOK",
     Commit = 0x0303 "COMMIT",
@@ -93,6 +95,8 @@ kinds! {
     GetPages = 0x031a "GETPAGES",
     Pages = 0x031b "PAGES",
     NewRoot = 0x031c "NEWROOT",
+    Revive = 0x031d "REVIVE",
+    ReviveOk = 0x031e "REVIVEOK",
 }
 
 /// The part of the header that is checked before the frame is there.

@@ -145,12 +145,13 @@ fn decode_body(kind: Kind, envelope: &Envelope, reader: &mut Reader<'_>) -> Resu
         Kind::Hello => connection::decode_hello(envelope, reader).map(Frame::Hello),
         Kind::StatusRequest => connection::decode_status_request(envelope, reader),
         Kind::Status => connection::decode_status(envelope, reader),
-        Kind::Request | Kind::Register | Kind::Resume => {
+        Kind::Request | Kind::Register | Kind::Resume | Kind::TakeCheckpoint => {
             client::decode_from_client(kind, envelope, reader).map(Frame::FromClient)
         }
         Kind::Reply
         | Kind::Registered
         | Kind::Resumed
+        | Kind::CheckpointTaken
         | Kind::Redirect
         | Kind::Busy
         | Kind::Refused

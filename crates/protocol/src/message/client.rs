@@ -44,6 +44,8 @@ pub enum ClientRequest {
         /// Random: tells a retry from another RESUME.
         nonce: Nonce,
     },
+    /// An operator wants a checkpoint here and now (5.1), whatever the interval is. Needs no session: asked twice, there are two.
+    TakeCheckpoint,
 }
 
 /// A message from a replica to a client proxy.
@@ -90,6 +92,11 @@ pub enum ClientReply {
         session: SessionNumber,
         /// The latest executed request-number of each slot, 0 for none.
         numbers: Vec<RequestNumber>,
+    },
+    /// The checkpoint that TAKECHECKPOINT asked for is taken.
+    CheckpointTaken {
+        /// Its op-number.
+        op: OpNumber,
     },
     /// The sender is not the primary; ask `primary`, who leads the header's view.
     Redirect {

@@ -110,6 +110,13 @@ impl Checkpoints {
         self.installed
     }
 
+    /// The op-numbers of the two newest ones, the older first; zero for none.
+    pub(super) fn kept_ops(&self) -> [OpNumber; 2] {
+        let mut ops = self.kept.iter().rev().map(|checkpoint| checkpoint.id.op);
+        let newest = ops.next().unwrap_or_default();
+        [ops.next().unwrap_or_default(), newest]
+    }
+
     pub(super) fn is_divergent(&self) -> bool {
         self.is_divergent
     }
@@ -199,6 +206,7 @@ impl<S: Service> Replica<S> {
             client_table,
         };
         let checkpoint = Checkpoint::new(header, taken.service, taken.client_table);
+        self.checkpoints.unpin(self.now.monotonic);
         let id = checkpoint.id;
         self.checkpoints.keep(checkpoint);
         self.outputs.push_back(Output::Event(Event::CheckpointTaken { id }));
@@ -260,6 +268,7 @@ impl<S: Service> Replica<S> {
         self.checkpoints.is_divergent = true;
         self.outputs.push_back(Output::Event(Event::Diverged { quorum: agreed, own }));
         self.abdicate_when_divergent();
+        self.repair_if_divergent();
     }
 
     /// 5.1: "checkpoints allow the system to garbage collect the log". Two checkpoints of it stay, and nothing goes before a quorum
@@ -267,7 +276,8 @@ impl<S: Service> Replica<S> {
     pub(super) fn cut_log(&mut self) {
         let [older, newer] = self.checkpoints.kept.make_contiguous() else { return };
         let (older, newer) = (older.id.op, newer.id.op);
-        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent();
+        let is_durable = older <= self.acknowledged_op();
+        let may_cut = self.status.is_normal() && !self.checkpoints.is_divergent() && is_durable;
         if may_cut && newer <= self.checkpoints.quorum.held && older > self.log.base() {
             self.log.drop_up_to(older);
             self.clip_fetched();

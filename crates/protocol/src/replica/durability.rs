@@ -85,6 +85,11 @@ impl Journal {
         self.promise.is_some() || self.unsaved_jump.is_some()
     }
 
+    /// Whether disks are written while the group serves.
+    pub(super) fn keeps_a_journal(&self) -> bool {
+        self.mode.has_journal()
+    }
+
     /// Inputs were handled.
     pub(super) fn touch(&mut self) {
         self.is_stale = true;
@@ -129,15 +134,16 @@ impl<S: Service> Replica<S> {
         let has_new_checkpoint = self.checkpoints.newest_id() != self.journal.checkpoint;
         let journal = &mut self.journal;
         // A journal that was broken begins anew with a checkpoint, unless a failing disk is the end of this replica.
-        journal.is_broken &= !has_new_checkpoint || journal.waits();
+        if journal.is_broken && has_new_checkpoint && !journal.waits() {
+            (journal.is_broken, journal.written) = (false, None);
+        }
         let is_written = journal.mode.has_journal() && !journal.is_broken && !journal.is_stopped;
         if !std::mem::take(&mut journal.is_stale) || !is_written || !self.makes_promises() {
             return;
         }
         match &self.journal.written {
-            // What the records before say may be forgotten when the checkpoint is durable; or cannot be continued, where the log
-            // they made has gone, and into a checkpoint.
-            Some(_) if has_new_checkpoint || self.log.journaled() < self.log.base() => self.write_rebase(),
+            // The log that the records before made has gone, and into a checkpoint: they cannot be continued.
+            Some(_) if self.log.journaled() < self.log.base() => self.write_rebase(),
             Some(written) => {
                 let is_new_log = written.log_view != self.log_view;
                 let is_promise = self.view > self.log_view.max(written.view);
@@ -151,6 +157,10 @@ impl<S: Service> Replica<S> {
                     self.write(Record::Knowledge { crash_vector, recoveries });
                 }
                 self.write_commit_mark();
+                if has_new_checkpoint {
+                    // What the records before say may be forgotten when it is durable.
+                    self.write_rebase();
+                }
             }
             None => self.write_rebase(),
         }

@@ -90,6 +90,7 @@ impl<S: Service> Executor<S> {
         self.checkpoint_bytes += entry.size();
         entry.op().0.is_multiple_of(u64::from(options.checkpoint_ops.max(1)))
             || self.checkpoint_bytes >= options.checkpoint_bytes as usize
+            || matches!(entry.request, Request::Checkpoint { .. })
     }
 
     /// 5.1: "it must not modify the snapshot, but this can be accomplished by using copy-on-write". Also what the service said if it
@@ -130,6 +131,7 @@ impl<S: Service> Executor<S> {
                     Err(panic) => (self.client_table.record(entry, None, options), Some(panic)),
                 };
             }
+            Request::Checkpoint { .. } => ClientReply::CheckpointTaken { op: entry.op() },
             Request::Register { client, slots } => self.client_table.register(entry.op(), *client, *slots, options),
             Request::Resume { client, session, nonce } => {
                 self.client_table.resume(entry.op(), *client, *session, *nonce)

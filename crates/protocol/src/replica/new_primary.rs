@@ -39,7 +39,7 @@ impl<S: Service> Replica<S> {
             suffix,
             tell_at: self.now.monotonic,
         };
-        if let Some(view) = self.better_view(&quorum, &building) {
+        if let Some(view) = self.sound_view(&quorum).or_else(|| self.better_view(&quorum, &building)) {
             return self.forfeit(view);
         }
         let Status::ViewChange(change) = &mut self.status else { unreachable!("asked by status") };
@@ -60,6 +60,17 @@ impl<S: Service> Replica<S> {
         };
         let mut views = (1..=self.configuration.len() as u64).map(|ahead| self.view.plus(ahead));
         views.find(|view| is_better(self.primary_of(*view)))
+    }
+
+    /// When the own state is not that of a quorum: the first later view whose primary is another member of the quorum. Nobody is
+    /// answered from a wrong state (T9); with nobody to give way to, no quorum is there either.
+    fn sound_view(&self, quorum: &[&Message]) -> Option<ViewNumber> {
+        if !self.checkpoints.is_divergent() {
+            return None;
+        }
+        let is_other = |node: NodeId| node != self.id && quorum.iter().any(|message| message.header.from == node);
+        let mut views = (1..=self.configuration.len() as u64).map(|ahead| self.view.plus(ahead));
+        views.find(|view| is_other(self.primary_of(*view)))
     }
 
     /// Leaves the view to a better primary. The quorum that wanted this one is told to follow, without waiting for a timeout.

@@ -57,7 +57,7 @@ impl<S: Service> Replica<S> {
         if primary.queue_bytes + bytes > self.options.queue_bytes_max {
             let of = match message.body {
                 ClientRequest::Operation { slot, number, .. } => Some((slot, number)),
-                ClientRequest::Register { .. } | ClientRequest::Resume { .. } => None,
+                ClientRequest::Register { .. } | ClientRequest::Resume { .. } | ClientRequest::TakeCheckpoint => None,
             };
             return self.busy(message.client, of, BusyReason::QueueFull);
         }
@@ -104,6 +104,7 @@ impl<S: Service> Replica<S> {
                     self.admit_session_request(Request::Register { client, slots });
                 }
             }
+            ClientRequest::TakeCheckpoint => self.admit_session_request(Request::Checkpoint { client }),
             ClientRequest::Resume { session, nonce } => self.admit_resume(client, session, nonce),
         }
     }
@@ -240,6 +241,6 @@ fn queued_bytes(message: &FromClient) -> usize {
     ENTRY_OVERHEAD_BYTES
         + match &message.body {
             ClientRequest::Operation { payload, .. } => payload.len(),
-            ClientRequest::Register { .. } | ClientRequest::Resume { .. } => 0,
+            ClientRequest::Register { .. } | ClientRequest::Resume { .. } | ClientRequest::TakeCheckpoint => 0,
         }
 }

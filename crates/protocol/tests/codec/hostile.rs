@@ -13,6 +13,10 @@ use viewstamped_protocol::*;
 use crate::strategies::frame;
 use crate::{decoded, encoded, resealed};
 
+/// Where the entries begin in the body of a PREPARE, with the op-number below them and the two hashes: behind the commit-number and
+/// the checkpoint of a quorum.
+const RUN_AT: usize = 8 + 8 + 40;
+
 /// Where the length of the body stands in a header.
 const BODY_BYTES_AT: usize = 8;
 
@@ -206,9 +210,8 @@ fn entries_that_are_not_what_their_hash_says_are_refused() {
     let first = entry(ChainHash(5), 7);
     let frame = prepare(vec![first.clone(), entry(first.hash, 8)]);
     assert!(decoded(&encoded(&frame)).is_ok());
-    // The commit-number comes first, then the op-number below the entries and the two hashes.
-    for (what, at) in [("op-number", 8), ("hash below", 16), ("hash at the end", 32), ("an entry's timestamp", 68)] {
-        let error = tampered(&frame, at, &[99]);
+    for (what, at) in [("op-number", 0), ("hash below", 8), ("hash at the end", 24), ("an entry's timestamp", 60)] {
+        let error = tampered(&frame, RUN_AT + at, &[99]);
         assert!(matches!(error, DecodeError::WrongHash { frame: "PREPARE", .. }), "{what}: {error}");
     }
 }
@@ -238,7 +241,7 @@ fn a_suffix_that_does_not_end_at_the_head_of_its_log_is_refused() {
 #[test]
 fn more_entries_than_the_frame_has_bytes_for_are_refused_before_making_room() {
     let frame = prepare(vec![entry(ChainHash(5), 1)]);
-    let error = tampered(&frame, 48, &u32::MAX.to_le_bytes());
+    let error = tampered(&frame, RUN_AT + 40, &u32::MAX.to_le_bytes());
     let found = u64::from(u32::MAX);
     assert_eq!(error, DecodeError::TooMany { frame: "PREPARE", field: "entries", found, max: 1 });
 }
@@ -260,7 +263,7 @@ fn nobody_can_make_a_counter_overflow() {
         assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREDICTOK", field, found });
     }
     let frame = prepare(vec![entry(ChainHash(5), 1)]);
-    let error = tampered(&frame, 8, &NUMBER_MAX.to_le_bytes());
+    let error = tampered(&frame, RUN_AT, &NUMBER_MAX.to_le_bytes());
     let field = "op-number of the last entry";
     assert_eq!(error, DecodeError::NumberTooLarge { frame: "PREPARE", field, found });
 }

@@ -10,6 +10,7 @@ use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::log::{Entry, Request};
 use viewstamped_protocol::message::*;
 use viewstamped_protocol::*;
+use viewstamped_state::Place;
 
 fn number() -> impl Strategy<Value = u64> + Clone {
     prop_oneof![0..1000u64, 0..=NUMBER_MAX, Just(NUMBER_MAX)]
@@ -79,6 +80,7 @@ fn request() -> impl Strategy<Value = Request> {
         1 => (client(), any::<u32>()).prop_map(|(client, slots)| Request::Register { client, slots }),
         1 => (client(), session(), nonce())
             .prop_map(|(client, session, nonce)| Request::Resume { client, session, nonce }),
+        1 => client().prop_map(|client| Request::Checkpoint { client }),
     ]
 }
 
@@ -101,17 +103,19 @@ impl Run {
     }
 }
 
-fn run(entries_min: usize) -> impl Strategy<Value = Run> {
+fn run(entries_min: usize) -> BoxedStrategy<Run> {
     let entry = (number(), number(), number(), request());
-    (0..NUMBER_MAX - 10, hash(), vec(entry, entries_min..6)).prop_map(|(after, previous, parts)| {
-        let mut run = Run { after: OpNumber(after), previous, entries: Vec::new() };
-        for (epoch, view, timestamp, request) in parts {
-            let ballot = Ballot { epoch: EpochNumber(epoch), view: ViewNumber(view) };
-            let stamp = Viewstamp { ballot, op: run.end().next() };
-            run.entries.push(Entry::new(run.head(previous), stamp, Timestamp(timestamp), request));
-        }
-        run
-    })
+    (0..NUMBER_MAX - 10, hash(), vec(entry, entries_min..6))
+        .prop_map(|(after, previous, parts)| {
+            let mut run = Run { after: OpNumber(after), previous, entries: Vec::new() };
+            for (epoch, view, timestamp, request) in parts {
+                let ballot = Ballot { epoch: EpochNumber(epoch), view: ViewNumber(view) };
+                let stamp = Viewstamp { ballot, op: run.end().next() };
+                run.entries.push(Entry::new(run.head(previous), stamp, Timestamp(timestamp), request));
+            }
+            run
+        })
+        .boxed()
 }
 
 fn crash_vector() -> impl Strategy<Value = CrashVector> {
@@ -131,7 +135,7 @@ fn configuration() -> impl Strategy<Value = Configuration> {
     })
 }
 
-fn view_change_body() -> impl Strategy<Value = Body> {
+fn view_change_body() -> BoxedStrategy<Body> {
     let vote = (node(), incarnation()).prop_map(|(node, incarnation)| Vote { node, incarnation });
     prop_oneof![
         (view(), vec(vote, 0..=MEMBERS_MAX), any::<bool>()).prop_map(|(candidate, votes, confirmed)| {
@@ -166,6 +170,7 @@ fn view_change_body() -> impl Strategy<Value = Body> {
         (view(), content()).prop_map(|(log_view, content)| Body::LogChunk(LogChunk { log_view, content })),
         Just(Body::ViewHint),
     ]
+    .boxed()
 }
 
 fn checkpoint_id() -> impl Strategy<Value = CheckpointId> {
@@ -174,6 +179,42 @@ fn checkpoint_id() -> impl Strategy<Value = CheckpointId> {
 
 fn quorum_checkpoint() -> impl Strategy<Value = QuorumCheckpoint> {
     (op(), checkpoint_id()).prop_map(|(held, agreed)| QuorumCheckpoint { held, agreed })
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let path = vec(any::<u16>(), 0..4);
+    let place = (0..3u8, path, any::<u16>(), any::<u32>()).prop_map(|(kind, path, field, piece)| {
+        let mut bytes = vec![kind];
+        if kind > 0 {
+            bytes.push(u8::try_from(path.len()).unwrap());
+            bytes.extend(path.iter().flat_map(|child| child.to_le_bytes()));
+        }
+        if kind > 1 {
+            bytes.extend(field.to_le_bytes());
+            bytes.extend(piece.to_le_bytes());
+        }
+        Place::decode(&bytes).expect("a place of each kind").0
+    });
+    (0..3u8, place).prop_map(|(kind, place)| match kind {
+        0 => Part::Header,
+        1 => Part::Service(place),
+        _ => Part::ClientTable(place),
+    })
+}
+
+/// What has to do with checkpoints.
+fn checkpoint_body() -> BoxedStrategy<Body> {
+    prop_oneof![
+        (number(), checkpoint_id(), vec(part(), 0..5), any::<u32>()).prop_map(
+            |(number, checkpoint, parts, bytes_max)| {
+                Body::GetPages(Box::new(GetPages { number, checkpoint, parts, bytes_max }))
+            }
+        ),
+        (number(), checkpoint_id(), vec(bytes(), 0..5))
+            .prop_map(|(number, checkpoint, pages)| Body::Pages(Box::new(Pages { number, checkpoint, pages }))),
+        (number(), checkpoint_id()).prop_map(|(number, checkpoint)| Body::NewRoot(NewRoot { number, checkpoint })),
+    ]
+    .boxed()
 }
 
 fn request_id() -> impl Strategy<Value = RequestId> {
@@ -192,7 +233,7 @@ fn content() -> impl Strategy<Value = StateContent> {
     ]
 }
 
-fn normal_body() -> impl Strategy<Value = Body> {
+fn normal_body() -> BoxedStrategy<Body> {
     prop_oneof![
         (run(1), op(), quorum_checkpoint()).prop_map(|(run, commit, checkpoint)| Body::Prepare(Prepare {
             previous: run.previous,
@@ -227,9 +268,24 @@ fn normal_body() -> impl Strategy<Value = Body> {
         (request_id(), bytes()).prop_map(|(request, payload)| Body::Predict(Box::new(Predict { request, payload }))),
         (request_id(), bytes()).prop_map(|(request, value)| Body::PredictOk(Box::new(PredictOk { request, value }))),
     ]
+    .boxed()
 }
 
-fn recovery_body() -> impl Strategy<Value = Body> {
+fn survivor() -> impl Strategy<Value = Survivor> {
+    (any::<bool>(), view(), view(), op(), hash(), op(), hash()).prop_map(
+        |(has_journal, view, log_view, op, head, commit, commit_hash)| Survivor {
+            has_journal,
+            view,
+            log_view,
+            op,
+            head,
+            commit,
+            commit_hash,
+        },
+    )
+}
+
+fn recovery_body() -> BoxedStrategy<Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
     let options = any::<[u32; ClusterOptions::COUNT]>().prop_map(ClusterOptions::from_array);
@@ -240,7 +296,15 @@ fn recovery_body() -> impl Strategy<Value = Body> {
             op,
             view
         })),
-        (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
+        (nonce(), any::<u32>(), survivor())
+            .prop_map(|(nonce, attempt, survivor)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt, survivor })),
+        (view(), view(), op(), hash()).prop_map(|(view, log_view, op, head)| Body::Revive(Revive {
+            view,
+            log_view,
+            op,
+            head
+        })),
+        view().prop_map(|view| Body::ReviveOk(ReviveOk { view })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
             Body::RecoveryResponse(Box::new(RecoveryResponse { nonce, crash_vector, primary }))
         }),
@@ -258,6 +322,7 @@ fn recovery_body() -> impl Strategy<Value = Body> {
             Body::ConfigurationInfo(ConfigurationInfo { configuration, options })
         }),
     ]
+    .boxed()
 }
 
 fn client_request() -> impl Strategy<Value = ClientRequest> {
@@ -266,6 +331,7 @@ fn client_request() -> impl Strategy<Value = ClientRequest> {
             .prop_map(|(session, slot, number, payload)| ClientRequest::Operation { session, slot, number, payload }),
         any::<u32>().prop_map(|slots| ClientRequest::Register { slots }),
         (session(), nonce()).prop_map(|(session, nonce)| ClientRequest::Resume { session, nonce }),
+        Just(ClientRequest::TakeCheckpoint),
     ]
 }
 
@@ -281,7 +347,7 @@ fn refused_reason() -> impl Strategy<Value = RefusedReason> {
     ]
 }
 
-fn client_reply() -> impl Strategy<Value = ClientReply> {
+fn client_reply() -> BoxedStrategy<ClientReply> {
     let busy_reason = prop_oneof![Just(BusyReason::QueueFull), Just(BusyReason::LogFull)];
     let not_serving_reason = prop_oneof![
         Just(NotServingReason::Starting),
@@ -296,6 +362,7 @@ fn client_reply() -> impl Strategy<Value = ClientReply> {
         (session(), any::<u32>()).prop_map(|(session, slots)| ClientReply::Registered { session, slots }),
         (session(), nonce(), session(), vec(request_number(), 0..70))
             .prop_map(|(old, nonce, session, numbers)| ClientReply::Resumed { old, nonce, session, numbers }),
+        op().prop_map(|op| ClientReply::CheckpointTaken { op }),
         node().prop_map(|primary| ClientReply::Redirect { primary }),
         (option::of(any::<u32>()), request_number(), busy_reason)
             .prop_map(|(slot, number, reason)| ClientReply::Busy { slot, number, reason }),
@@ -304,6 +371,7 @@ fn client_reply() -> impl Strategy<Value = ClientReply> {
         session().prop_map(|session| ClientReply::NoSession { session }),
         not_serving_reason.prop_map(|reason| ClientReply::NotServing { reason }),
     ]
+    .boxed()
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
@@ -324,7 +392,7 @@ fn hello() -> impl Strategy<Value = Hello> {
 
 /// A frame of any kind.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
-    let body = prop_oneof![normal_body(), view_change_body(), recovery_body()];
+    let body = prop_oneof![normal_body(), view_change_body(), recovery_body(), checkpoint_body()];
     prop_oneof![
         10 => (header(), body).prop_map(|(header, body)| Frame::Replica(Message { header, body })),
         3 => (cluster(), number(), client(), client_request()).prop_map(|(cluster, epoch, client, body)| {

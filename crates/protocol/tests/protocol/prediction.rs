@@ -26,7 +26,7 @@ fn under_way(group: &Group, kind: &str) -> Vec<String> {
 fn predicted_above(group: &Group, id: u64, op: u64) -> Vec<String> {
     let predicted = |entry: &Entry| match &entry.request {
         Request::Operation { predicted, .. } => Some(String::from_utf8(predicted.to_vec()).unwrap()),
-        Request::Register { .. } | Request::Resume { .. } => None,
+        Request::Register { .. } | Request::Resume { .. } | Request::Checkpoint { .. } => None,
     };
     group.replica(id).probe().log.iter_above(OpNumber(op)).filter_map(predicted).collect()
 }

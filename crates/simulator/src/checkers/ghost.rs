@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     },
     /// A new session.
     Register,
+    /// A checkpoint that was asked for.
+    Checkpoint,
     /// A session taken over from this one.
     Resume(SessionNumber),
 }
@@ -89,6 +91,7 @@ impl Ghost {
                 Purpose::Operation { session: *session, slot: *slot, number: *number }
             }
             Request::Register { .. } => Purpose::Register,
+            Request::Checkpoint { .. } => Purpose::Checkpoint,
             Request::Resume { session, .. } => Purpose::Resume(*session),
         };
         self.decided.push(Decided { hash: entry.hash, view, client: entry.request.client(), purpose });
@@ -119,7 +122,7 @@ impl Ghost {
         self.effects.push(effect);
         match decided.purpose {
             Purpose::Resume(session) => drop(self.ended.insert((decided.client, session))),
-            Purpose::Register => {}
+            Purpose::Register | Purpose::Checkpoint => {}
             Purpose::Operation { session, slot, number } if effect.is_some() => {
                 let name =
                     format_args!("request {number} of client {} in session {session} slot {slot}", decided.client);

@@ -27,6 +27,7 @@ use viewstamped_protocol::{
     ChainHash, CheckpointId, CheckpointRoot, Configuration, Incarnation, Message, NodeId, OpNumber, Options,
     StatusName, ViewNumber,
 };
+use viewstamped_state::Root;
 
 use crate::history::History;
 use crate::observed::{UpCall, digest_of};
@@ -88,6 +89,12 @@ pub(crate) struct Seen {
     pub(crate) executed: OpNumber,
     /// The checkpoint it has installed last.
     pub(crate) installed: OpNumber,
+    /// Where its log begins.
+    pub(crate) base: OpNumber,
+    /// Its newest checkpoint.
+    pub(crate) checkpoint: OpNumber,
+    /// The checkpoint that a quorum has, as far as it knows.
+    pub(crate) quorum_has: OpNumber,
     /// Whether it is the one to lead its view.
     pub(crate) leads: bool,
 }
@@ -107,6 +114,9 @@ impl Seen {
             commit: probe.commit,
             executed: probe.executed,
             installed: probe.installed,
+            base: probe.log.base(),
+            checkpoint: probe.kept[1],
+            quorum_has: probe.quorum_has,
             leads: known.unwrap_or_else(|| configuration.primary(probe.view) == probe.id),
         }
     }
@@ -139,6 +149,8 @@ pub(crate) struct Checkers {
     recover: recover::Recover,
     /// The roots of all checkpoints.
     checkpoints: BTreeMap<OpNumber, CheckpointRoot>,
+    /// The roots of the states in them: the service's and the client-table's.
+    states: BTreeMap<OpNumber, (Root, Root)>,
 }
 
 impl Checkers {
@@ -159,6 +171,7 @@ impl Checkers {
             quorum: quorum::Quorum::new(configuration.clone()),
             recover: recover::Recover::new(members),
             checkpoints: BTreeMap::new(),
+            states: BTreeMap::new(),
         }
     }
 
@@ -258,6 +271,27 @@ impl Checkers {
     pub(crate) fn has_checkpoint(&mut self, id: NodeId, checkpoint: CheckpointId) -> Checked {
         let known = *self.checkpoints.entry(checkpoint.op).or_insert(checkpoint.root);
         hold!("I-CKPT", known == checkpoint.root, "{id} has {checkpoint}, where others have the root {known:?}");
+        Ok(())
+    }
+
+    /// I-CKPT: so are the states in it.
+    pub(crate) fn hashed(&mut self, id: NodeId, op: OpNumber, roots: (Root, Root)) -> Checked {
+        let (service, client_table) = *self.states.entry(op).or_insert(roots);
+        hold!(
+            "I-CKPT",
+            roots.0 == service,
+            "the checkpoint of {id} at {op} has another state of the service than others"
+        );
+        hold!("I-CKPT", roots.1 == client_table, "the checkpoint of {id} at {op} has another client-table than others");
+        Ok(())
+    }
+
+    /// I-STATE: what was installed is what those have who executed all of it. `restored` is the root of the state that the service
+    /// was restored from.
+    pub(crate) fn installed(&self, id: NodeId, op: OpNumber, restored: Option<Root>) -> Checked {
+        let taken = self.states.get(&op).map(|(service, _)| *service);
+        hold!("I-STATE", taken.is_some(), "{id} has installed a checkpoint at {op}, which nobody has taken");
+        hold!("I-STATE", restored == taken, "{id} has installed another state at {op} than those had who executed it");
         Ok(())
     }
 

@@ -10,10 +10,16 @@ use crate::large::{Large, Piece};
 use crate::page::Page;
 use crate::place::Path;
 use crate::root::Hash;
-use crate::unshared;
 
 use super::known::{Known, Pieces, Whole};
 use super::work::Work;
+
+/// What every draft of a tree needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Desk {
+    pub(super) known: Known,
+    pub(super) work: Work,
+}
 
 /// What is there of a page that is named by another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +36,7 @@ pub(super) enum Draft {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LeafDraft {
+    /// A copy: what was given is a part of a larger buffer.
     encoding: Bytes,
     /// The fields that lie outside, in the order of the entries.
     fields: Vec<FieldDraft>,
@@ -59,68 +66,62 @@ pub(super) enum Part {
 
 impl Draft {
     /// What is known of the page at `path`. What is missing becomes work.
-    pub(super) fn of(site: &Site<'_>, path: &[u16], known: &mut Known, work: &mut Work) -> Result<Self, BadPart> {
-        if let Some(whole) = known.page(site)? {
-            work.count_reused(&site.named);
+    pub(super) fn of(site: &Site<'_>, path: &[u16], desk: &mut Desk) -> Result<Self, BadPart> {
+        if let Some(whole) = desk.known.page(site)? {
+            desk.work.count_reused(&site.named);
             return Ok(Self::Whole(whole));
         }
-        match known.encoding(&site.named.hash) {
-            Some(encoding) => Self::read(encoding, site, path, known, work),
+        match desk.known.encoding(&site.named.hash) {
+            Some(encoding) => Self::read(&encoding, site, path, desk),
             None => {
-                work.want_page(path);
+                desk.work.want_page(path);
                 Ok(Self::Missing)
             }
         }
     }
 
     /// The page with this encoding, whose hash is right, and all that is known below it.
-    fn read(
-        encoding: Bytes,
-        site: &Site<'_>,
-        path: &[u16],
-        known: &mut Known,
-        work: &mut Work,
-    ) -> Result<Self, BadPart> {
-        let options = known.options;
-        match decoding::page(&encoding, site, &options)? {
+    fn read(encoding: &[u8], site: &Site<'_>, path: &[u16], desk: &mut Desk) -> Result<Self, BadPart> {
+        let options = desk.known.options;
+        match decoding::page(encoding, site, &options)? {
             PagePart::Leaf(part) => {
                 let fields = part.large().enumerate();
-                let fields = fields.map(|(at, (named, key))| FieldDraft::of(named, key, (site, path, at), known, work));
-                let leaf = LeafDraft { encoding: encoding.clone(), fields: fields.collect() };
+                let fields = fields.map(|(at, (named, key))| FieldDraft::of(named, key, (site, path, at), desk));
+                let leaf = LeafDraft { encoding: Bytes::copy_from_slice(encoding), fields: fields.collect() };
                 match leaf.large() {
-                    Some(large) => Ok(Self::whole(part.build(large, site)?, site, known, work)),
+                    Some(large) => Ok(Self::whole(part.build(large, site)?, site, desk)),
                     None => Ok(Self::Leaf(Box::new(leaf))),
                 }
             }
             PagePart::Interior(part) => {
-                let interior = InteriorDraft::of(&encoding, part, site, path, known, work)?;
+                let interior = InteriorDraft::of(encoding, part, site, path, desk)?;
                 let mut draft = Self::Interior(Box::new(interior));
-                draft.complete(site, known, work)?;
+                draft.complete(site, desk)?;
                 Ok(draft)
             }
         }
     }
 
     /// Makes a page of a draft of which nothing is missing.
-    fn complete(&mut self, site: &Site<'_>, known: &mut Known, work: &mut Work) -> Result<(), BadPart> {
+    fn complete(&mut self, site: &Site<'_>, desk: &mut Desk) -> Result<(), BadPart> {
         let page = match self {
             Self::Leaf(leaf) => {
                 let Some(large) = leaf.large() else { return Ok(()) };
-                leaf.page(large, site, known)?
+                leaf.page(large, site, &desk.known)?
             }
             Self::Interior(interior) if interior.missing == 0 => interior.page(&site.named.hash),
             _ => return Ok(()),
         };
-        *self = Self::whole(page, site, known, work);
+        *self = Self::whole(page, site, desk);
         Ok(())
     }
 
-    fn whole(page: Page, site: &Site<'_>, known: &mut Known, work: &mut Work) -> Self {
+    fn whole(page: Page, site: &Site<'_>, desk: &mut Desk) -> Self {
         if page.height() == 0 {
-            work.count_complete(&site.named);
+            desk.work.count_complete(&site.named);
         }
         let whole = Whole(page);
-        known.add_page(&whole);
+        desk.known.add_page(&whole);
         Self::Whole(whole)
     }
 
@@ -130,43 +131,35 @@ impl Draft {
         site: &Site<'_>,
         (path, way): (&[u16], &[u16]),
         part: Part,
-        known: &mut Known,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Result<bool, BadPart> {
         let is_new = match (way.split_first(), &mut *self) {
-            (None, _) => return self.give_here(site, path, part, known, work),
+            (None, _) => return self.give_here(site, path, part, desk),
             (Some((child, way)), Self::Interior(interior)) => {
-                interior.give_below(usize::from(*child), site, (path, way), part, known, work)?
+                interior.give_below(usize::from(*child), site, (path, way), part, desk)?
             }
             (Some(_), _) => false,
         };
         if is_new {
-            self.complete(site, known, work)?;
+            self.complete(site, desk)?;
         }
         Ok(is_new)
     }
 
-    fn give_here(
-        &mut self,
-        site: &Site<'_>,
-        path: &[u16],
-        part: Part,
-        known: &mut Known,
-        work: &mut Work,
-    ) -> Result<bool, BadPart> {
+    fn give_here(&mut self, site: &Site<'_>, path: &[u16], part: Part, desk: &mut Desk) -> Result<bool, BadPart> {
         match (&mut *self, part) {
             (Self::Missing, Part::Page(encoding)) => {
                 if *blake3::hash(&encoding).as_bytes() != site.named.hash {
                     return Err(BadPart::WrongHash);
                 }
-                *self = Self::read(unshared(encoding), site, path, known, work)?;
+                *self = Self::read(&encoding, site, path, desk)?;
                 Ok(true)
             }
             (Self::Leaf(leaf), Part::Piece { field, piece, bytes }) => {
                 let Some(field) = leaf.fields.get_mut(usize::from(field)) else { return Ok(false) };
-                let is_new = field.give(piece, &bytes, known)?;
+                let is_new = field.give(piece, &bytes, &mut desk.known)?;
                 if is_new {
-                    self.complete(site, known, work)?;
+                    self.complete(site, desk)?;
                 }
                 Ok(is_new)
             }
@@ -237,15 +230,14 @@ impl FieldDraft {
         named: NamedField,
         key: Option<&[u8]>,
         (site, path, at): (&Site<'_>, &[u16], usize),
-        known: &Known,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Self {
-        if let Some(field) = known.field(named, key, site) {
-            work.count_reused_field(named);
+        if let Some(field) = desk.known.field(named, key, site) {
+            desk.work.count_reused_field(named);
             return Self::Whole(field);
         }
-        let pieces = known.pieces(named);
-        work.want_pieces(path, at, named, pieces.len());
+        let pieces = desk.known.pieces(named);
+        desk.work.want_pieces(path, at, named, pieces.len());
         Self::Pieces { named, pieces }
     }
 
@@ -268,12 +260,11 @@ impl FieldDraft {
 
 impl InteriorDraft {
     fn of(
-        encoding: &Bytes,
+        encoding: &[u8],
         part: InteriorPart,
         site: &Site<'_>,
         path: &[u16],
-        known: &mut Known,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Result<Self, BadPart> {
         let mut path: Path = path.to_vec();
         let mut children = Vec::with_capacity(part.children.len());
@@ -281,12 +272,12 @@ impl InteriorDraft {
         for (at, named) in part.children.iter().enumerate().rev() {
             let site = site.child(part.height, &part.separators, *named, at);
             path.push(u16::try_from(at).expect("a page has few children"));
-            children.push(Draft::of(&site, &path, known, work)?);
+            children.push(Draft::of(&site, &path, desk)?);
             path.pop();
         }
         children.reverse();
         let missing = children.iter().filter(|child| !matches!(child, Draft::Whole(_))).count();
-        Ok(Self { encoding: encoding.clone(), part, children, missing })
+        Ok(Self { encoding: Bytes::copy_from_slice(encoding), part, children, missing })
     }
 
     fn give_below(
@@ -295,14 +286,13 @@ impl InteriorDraft {
         site: &Site<'_>,
         (path, way): (&[u16], &[u16]),
         part: Part,
-        known: &mut Known,
-        work: &mut Work,
+        desk: &mut Desk,
     ) -> Result<bool, BadPart> {
         let (Some(named), Some(child)) = (self.part.children.get(at), self.children.get_mut(at)) else {
             return Ok(false);
         };
         let site = site.child(self.part.height, &self.part.separators, *named, at);
-        let is_new = child.give(&site, (path, way), part, known, work)?;
+        let is_new = child.give(&site, (path, way), part, desk)?;
         if is_new && matches!(child, Draft::Whole(_)) {
             self.missing -= 1;
         }

@@ -12,7 +12,7 @@ use crate::decoding::{self, BadPart, Named, Site};
 use crate::place::{Kind, Place};
 use crate::{PageOptions, Root, Snapshot, State};
 
-use draft::{Draft, Part};
+use draft::{Desk, Draft, Part};
 use known::Known;
 use work::Work;
 
@@ -46,8 +46,7 @@ pub struct Fetch {
     /// The root page, once the top is known.
     top: Option<Named>,
     draft: Draft,
-    known: Known,
-    work: Work,
+    desk: Desk,
     asked: BTreeSet<Place>,
 }
 
@@ -82,8 +81,8 @@ impl Fetch {
     }
 
     fn with(target: Root, known: Known) -> Self {
-        let (draft, asked, work) = (Draft::Missing, BTreeSet::new(), Work::beginning_with(Place::top()));
-        Self { target, top: None, draft, known, work, asked }
+        let desk = Desk { known, work: Work::beginning_with(Place::top()) };
+        Self { target, top: None, draft: Draft::Missing, desk, asked: BTreeSet::new() }
     }
 
     /// The root of the state that is fetched.
@@ -99,7 +98,7 @@ impl Fetch {
     #[expect(clippy::should_implement_trait, reason = "what is given in between decides what comes next")]
     pub fn next(&mut self) -> Option<Place> {
         loop {
-            let place = self.work.pop()?;
+            let place = self.desk.work.pop()?;
             if self.is_missing(&place) && self.asked.insert(place.clone()) {
                 return Some(place);
             }
@@ -114,13 +113,13 @@ impl Fetch {
     /// Has a place named by [`Fetch::next`] once more, and soon: what was asked for was lost, or refused.
     pub fn ask_again(&mut self, place: &Place) {
         if let Some(place) = self.asked.take(place) {
-            self.work.push(place);
+            self.desk.work.push(place);
         }
     }
 
     /// Has all places named once more that were asked for and not given yet.
     pub fn ask_all_again(&mut self) {
-        std::mem::take(&mut self.asked).into_iter().rev().for_each(|place| self.work.push(place));
+        std::mem::take(&mut self.asked).into_iter().rev().for_each(|place| self.desk.work.push(place));
     }
 
     fn is_missing(&self, place: &Place) -> bool {
@@ -136,15 +135,15 @@ impl Fetch {
     /// # Errors
     /// When it is not what lies there. Nothing has changed then; see [`BadPart`] for whether it helps to ask somebody else.
     pub fn give(&mut self, place: &Place, part: Bytes) -> Result<bool, BadPart> {
-        let (bytes, undo) = (part.len() as u64, self.work.mark());
+        let (bytes, undo) = (part.len() as u64, self.desk.work.mark());
         let given = self.take(place, part);
         match given {
             Ok(true) => {
                 self.asked.remove(place);
-                self.work.count_fetched(bytes);
+                self.desk.work.count_fetched(bytes);
             }
             Ok(false) => {}
-            Err(_) => self.work.undo(undo),
+            Err(_) => self.desk.work.undo(undo),
         }
         given
     }
@@ -156,16 +155,16 @@ impl Fetch {
             Kind::Piece { leaf, field, piece } => (leaf, Part::Piece { field: *field, piece: *piece, bytes: part }),
         };
         let Some(top) = self.top else { return Ok(false) };
-        self.draft.give(&Site::root(top), (path, path), part, &mut self.known, &mut self.work)
+        self.draft.give(&Site::root(top), (path, path), part, &mut self.desk)
     }
 
     fn take_top(&mut self, part: &Bytes) -> Result<bool, BadPart> {
         if self.top.is_some() {
             return Ok(false);
         }
-        let top = decoding::top(part, self.target, &self.known.options)?;
-        self.work.set_totals(top.keys, top.bytes);
-        self.draft = Draft::of(&Site::root(top), &[], &mut self.known, &mut self.work)?;
+        let top = decoding::top(part, self.target, &self.desk.known.options)?;
+        self.desk.work.set_totals(top.keys, top.bytes);
+        self.draft = Draft::of(&Site::root(top), &[], &mut self.desk)?;
         self.top = Some(top);
         Ok(true)
     }
@@ -173,7 +172,7 @@ impl Fetch {
     /// How far it has come.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.work.progress()
+        self.desk.work.progress()
     }
 
     /// The state with the wanted root, once nothing of it is missing: the same in everything as the one it was fetched from.
@@ -181,7 +180,7 @@ impl Fetch {
     pub fn state(&self) -> Option<State> {
         let Draft::Whole(root) = &self.draft else { return None };
         let Named { keys, bytes, .. } = self.top?;
-        Some(State { root: root.0.clone(), keys, bytes, options: self.known.options })
+        Some(State { root: root.0.clone(), keys, bytes, options: self.desk.known.options })
     }
 
     /// Fetches another state instead, and uses all that was fetched so far: the wanted one is no longer to be had.
@@ -191,10 +190,10 @@ impl Fetch {
             return self;
         }
         if let Some(top) = self.top {
-            self.draft.keep_in(top.hash, &mut self.known);
+            self.draft.keep_in(top.hash, &mut self.desk.known);
         }
-        let mut fetch = Self::with(target, self.known);
-        fetch.work.carry_on(&self.work);
+        let mut fetch = Self::with(target, self.desk.known);
+        fetch.desk.work.carry_on(&self.desk.work);
         fetch
     }
 }

@@ -309,6 +309,13 @@ impl<S: Service> Turn<S> {
                     op.0
                 )
             }),
+            Event::BeganAgain { view, op } => self.shared.problem("began-again", || {
+                format!(
+                    "all replicas had lost their memory; the group begins again in view {} with the operations up to {} that were on \
+                     disk, and what was acknowledged after that is lost",
+                    view.0, op.0
+                )
+            }),
             Event::DiskDistrusted { op } => self.shared.problem("disk-distrusted", || {
                 format!(
                     "the log on disk is not that of the other replicas at operation {}, although it was committed there; everything \

@@ -43,7 +43,9 @@ impl Group {
                 let (session, table) = self.sessions.entry(message.client).or_insert(new);
                 ClientReply::Registered { session: *session, slots: u32::try_from(table.len()).unwrap() }
             }
-            ClientRequest::Resume { .. } => unreachable!("no client resumes here"),
+            ClientRequest::Resume { .. } | ClientRequest::TakeCheckpoint => {
+                unreachable!("no client asks for that here")
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use viewstamped_protocol::checkpoint::Checkpoint;
 use viewstamped_protocol::*;
 
 use super::Group;
@@ -9,11 +10,14 @@ use super::Group;
 #[derive(Clone, Default)]
 pub struct Disk {
     pub written: Vec<Record>,
+    /// The numbers of these records.
+    numbers: Vec<u64>,
+    /// The checkpoint at which the next start begins.
+    pub checkpoint: Option<Checkpoint>,
+    /// One that waits for the record above it.
+    saving: Option<(Checkpoint, u64)>,
     /// Given to a disk that is stuck, with their numbers.
     pub waiting: VecDeque<(u64, Record)>,
-    /// The durable checkpoint, and one that waits for its record.
-    pub checkpoint: Option<Checkpoint>,
-    pub unsaved: Option<(u64, Checkpoint)>,
     pub is_stuck: bool,
     /// The directory is marked as cleanly shut down.
     pub is_clean: bool,
@@ -26,10 +30,7 @@ impl Disk {
     fn surviving(&mut self, durability: Durability) -> Option<Surviving> {
         let is_clean = std::mem::take(&mut self.is_clean) || durability == Durability::Synchronous;
         let is_whole = is_clean && !std::mem::take(&mut self.is_doubtful);
-        let stands_on = |rebase: &Rebase| self.checkpoint.as_ref().is_none_or(|saved| rebase.base == saved.id.op);
-        let is_beginning = |record: &Record| matches!(record, Record::Rebase(rebase) if stands_on(rebase));
-        let last = self.written.iter().rposition(is_beginning)?;
-        let checkpoint = self.checkpoint.clone();
+        let last = self.written.iter().rposition(|record| matches!(record, Record::Rebase(_)))?;
         // What precedes the last whole state may be there or not, and makes no difference.
         let surviving = Surviving::replay(self.written.iter().cloned()).expect("a journal makes sense");
         let tail = Surviving::replay(self.written[last..].iter().cloned()).expect("any whole state is a beginning");
@@ -38,7 +39,30 @@ impl Disk {
             (surviving.view, surviving.log_view, &surviving.crash_vector)
         );
         assert_eq!((tail.commit, tail.log.head_hash()), (surviving.commit, surviving.log.head_hash()));
-        Some(Surviving { checkpoint, is_whole, ..tail })
+        Some(Surviving { is_whole, checkpoint: self.checkpoint.clone(), ..surviving })
+    }
+
+    /// A crash: what waits is lost.
+    pub fn lose_what_waits(&mut self) {
+        self.waiting.clear();
+        self.saving = None;
+        // The next process counts from 1 again.
+        self.numbers.fill(0);
+    }
+
+    fn write(&mut self, sequence: u64, record: Record) {
+        self.written.push(record);
+        self.numbers.push(sequence);
+    }
+
+    /// The checkpoint that waits, if the record above it is written: the next start begins there.
+    fn finish_saving(&mut self) -> Option<OpNumber> {
+        let (_, sequence) = self.saving.as_ref()?;
+        let place = self.numbers.iter().rposition(|number| number == sequence)?;
+        self.written.drain(..place);
+        self.numbers.drain(..place);
+        self.checkpoint = self.saving.take().map(|(checkpoint, _)| checkpoint);
+        self.checkpoint.as_ref().map(|checkpoint| checkpoint.id.op)
     }
 }
 
@@ -57,34 +81,25 @@ impl Group {
         }
     }
 
-    /// The journal may begin with the record that stands on this checkpoint.
-    fn save_checkpoint(&mut self, id: NodeId, checkpoint: Checkpoint) {
-        let op = checkpoint.id.op;
-        self.disk(id.0).checkpoint = Some(checkpoint);
-        self.input(id.0, Input::CheckpointSaved { op });
-    }
-
-    /// A checkpoint is to be saved when the record with this number is durable.
-    pub(super) fn keep_checkpoint(&mut self, id: NodeId, sequence: u64, checkpoint: Checkpoint) {
-        let disk = self.disks.entry(id).or_default();
-        if disk.waiting.iter().any(|(number, _)| *number <= sequence) {
-            disk.unsaved = Some((sequence, checkpoint));
-        } else {
-            self.save_checkpoint(id, checkpoint);
-        }
-    }
-
     /// The disk of this replica writes the oldest of what waits.
     pub fn write_records(&mut self, id: u64, count: usize) {
         for _ in 0..count {
             let disk = self.disks.entry(NodeId(id)).or_default();
             let Some((sequence, record)) = disk.waiting.pop_front() else { return };
-            disk.written.push(record);
-            let saved = disk.unsaved.take_if(|(waits_for, _)| *waits_for <= sequence);
+            disk.write(sequence, record);
             self.input(id, Input::Persisted { sequence });
-            if let Some((_, checkpoint)) = saved {
-                self.save_checkpoint(NodeId(id), checkpoint);
-            }
+            self.finish_saving(id);
+        }
+    }
+
+    pub(super) fn save_checkpoint(&mut self, id: NodeId, checkpoint: Checkpoint, sequence: u64) {
+        self.disk(id.0).saving = Some((checkpoint, sequence));
+        self.finish_saving(id.0);
+    }
+
+    fn finish_saving(&mut self, id: u64) {
+        if let Some(op) = self.disk(id).finish_saving() {
+            self.input(id, Input::CheckpointSaved { op });
         }
     }
 

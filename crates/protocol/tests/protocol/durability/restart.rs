@@ -307,3 +307,125 @@ fn a_power_cut_while_a_cluster_is_founded_is_survived() {
         assert!(group.all_normal(), "cut after {crash_after_ms} ms");
     }
 }
+
+fn checkpoints_every(ops: u32) -> ClusterOptions {
+    ClusterOptions { checkpoint_ops: ops, ..ClusterOptions::default() }
+}
+
+fn execute_all(script: &mut Script, names: &[&str]) {
+    for name in names {
+        script.play(&format!("client->r0 REQUEST {name}\neverything arrives"));
+    }
+}
+
+/// 5.1: the journal is as long as what happened since the checkpoint, however long a replica has lived.
+#[test]
+fn a_checkpoint_that_is_saved_shortens_the_journal() {
+    for durability in [Durability::Background, Durability::Synchronous] {
+        let mut script = Script::durable_with(3, checkpoints_every(4), durability);
+        execute_all(&mut script, &["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"]);
+        for id in 0..3 {
+            let disk = script.group.disk(id);
+            assert_eq!(disk.checkpoint.as_ref().map(|checkpoint| checkpoint.id.op), Some(OpNumber(8)), "{durability}");
+            assert!(matches!(&disk.written[0], Record::Rebase(rebase) if rebase.base == OpNumber(8)), "{durability}");
+            assert!(disk.written.len() <= 6, "{:?}", disk.written);
+        }
+    }
+}
+
+/// It starts with the state of the checkpoint and executes what follows, in every mode after a clean shutdown.
+#[test]
+fn a_restart_begins_at_the_checkpoint() {
+    for durability in Durability::ALL {
+        let mut script = Script::durable_with(3, checkpoints_every(4), durability);
+        execute_all(&mut script, &["A", "B", "C", "D", "E"]);
+        script.play(
+            "
+            r0 is shut down
+            r1 is shut down
+            r2 is shut down
+            r0 restarts
+            r1 restarts
+            r2 restarts
+            2 s pass
+            everyone is normal v1 n6 k6 x6
+            everyone has executed ABCDE
+            client->r1  REQUEST F
+            500 ms pass
+            everyone has executed ABCDEF
+            ",
+        );
+        assert_eq!(script.group.replica(1).report().log_base, OpNumber(4), "{durability}");
+        assert_eq!(script.group.replica(1).report().incarnation, Incarnation(1), "{durability}");
+    }
+}
+
+/// A crash while a checkpoint is on its way to the disk: the one before it, and the journal from there, are still whole.
+#[test]
+fn a_power_cut_before_a_checkpoint_is_saved_loses_nothing() {
+    for written in 0..12 {
+        let mut script = Script::durable_with(3, checkpoints_every(4), Durability::Synchronous);
+        execute_all(&mut script, &["A", "B", "C", "D"]);
+        script.play("r0's disk is stuck");
+        execute_all(&mut script, &["E", "F", "G", "H", "I"]);
+        script.group.write_records(0, written);
+        script.play(
+            "
+            r0 crashes
+            r1 crashes
+            r2 crashes
+            r0's disk is quick
+            r0 restarts
+            r1 restarts
+            r2 restarts
+            2 s pass
+            everyone is normal v1 n10 k10 x10
+            everyone has executed ABCDEFGHI
+            ",
+        );
+    }
+}
+
+/// A log that was cut in memory is still in the journal as far as the disk is behind; none of it is forgotten before it is there.
+#[test]
+fn the_log_is_not_cut_above_what_the_disk_has_of_it() {
+    let mut script = Script::durable_with(3, checkpoints_every(4), Durability::Synchronous);
+    execute_all(&mut script, &["A", "B"]);
+    script.play("r0's disk is stuck");
+    execute_all(&mut script, &["C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M"]);
+    script.play("100 ms pass");
+    let base = |script: &Script, id| script.group.replica(id).report().log_base;
+    assert_eq!((base(&script, 0), base(&script, 1)), (OpNumber(0), OpNumber(8)));
+    script.play("r0's disk writes\n100 ms pass");
+    execute_all(&mut script, &["N", "O", "P"]);
+    script.play("r0's disk writes\n100 ms pass");
+    assert!(base(&script, 0) >= OpNumber(8));
+}
+
+/// A checkpoint that was fetched replaces a log that no journal leads up to. Until it is on the disk, nothing may rest on it.
+#[test]
+fn nothing_rests_on_a_checkpoint_that_was_fetched_before_it_is_durable() {
+    let mut script = Script::durable_with(3, checkpoints_every(4), Durability::Synchronous);
+    script.play("r2 crashes");
+    execute_all(&mut script, &["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M"]);
+    script.play(
+        "
+        100 ms pass
+        r2 restarts
+        r2's disk is stuck
+        1 s pass
+        r2 is normal v0 n12                 // it does not even ask for what follows
+        ",
+    );
+    assert_eq!(script.group.replica(0).report().quorum_checkpoint.held, OpNumber(12));
+    let acknowledges = |script: &Script| {
+        let speaks = |(_, message): &(NodeId, Message)| message.header.from == NodeId(2);
+        script.group.network.iter().any(speaks)
+    };
+    script.play("everything arrives\nr0 waits 60 ms\nr0->r2 COMMIT v0\nr0->r1 COMMIT v0 lost");
+    assert!(!acknowledges(&script), "{:?}", script.in_flight());
+    script.play("r2's disk writes");
+    assert!(acknowledges(&script));
+    script.play("everything arrives\nr2 crashes\nr2's disk is quick\nr2 restarts\n500 ms pass\nr2 is normal v0 n14");
+    assert_eq!(script.group.replica(2).report().incarnation, Incarnation(1));
+}

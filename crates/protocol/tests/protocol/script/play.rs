@@ -265,7 +265,7 @@ impl Script {
             Request::Operation { payload, .. } => {
                 Some(format!("{}@{}", String::from_utf8_lossy(payload), entry.stamp.ballot.view))
             }
-            Request::Register { .. } | Request::Resume { .. } => None,
+            Request::Register { .. } | Request::Resume { .. } | Request::Checkpoint { .. } => None,
         };
         let entries: Vec<String> = replica.probe().log.iter_above(OpNumber::ZERO).filter_map(operation).collect();
         Ok(if entries.is_empty() { "nothing".into() } else { entries.join(" ") })
@@ -290,6 +290,7 @@ fn reply_name(reply: &ClientReply) -> &'static str {
         ClientReply::Reply { .. } => "REPLY",
         ClientReply::Registered { .. } => "REGISTERED",
         ClientReply::Resumed { .. } => "RESUMED",
+        ClientReply::CheckpointTaken { .. } => "CHECKPOINTTAKEN",
         ClientReply::Redirect { .. } => "REDIRECT",
         ClientReply::Busy { .. } => "BUSY",
         ClientReply::Refused { .. } => "REFUSED",
@@ -304,6 +305,7 @@ fn reply_content(reply: &ClientReply) -> String {
         ClientReply::Registered { session, .. }
         | ClientReply::Resumed { session, .. }
         | ClientReply::NoSession { session } => format!(" {session}"),
+        ClientReply::CheckpointTaken { op } => format!(" {op}"),
         ClientReply::Redirect { primary } => format!(" {primary}"),
         ClientReply::Busy { reason, .. } => format!(" {reason:?}"),
         ClientReply::Refused { reason, .. } => format!(" {reason:?}"),

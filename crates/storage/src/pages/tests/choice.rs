@@ -1,6 +1,7 @@
 //! Which superblock counts, and what damage to superblocks means.
 
 use super::*;
+use crate::io::Fault;
 
 const SUPERBLOCKS: [usize; 4] = [0, 8 * 512, 16 * 512, 24 * 512];
 
@@ -108,4 +109,30 @@ fn a_file_of_a_later_release_is_refused() {
     disk.replace(PAGES, bytes);
     let error = PageFile::open(&disk, CLUSTER).unwrap_err();
     assert!(matches!(error, OpenError::Newer { version: 2 }), "{error}");
+}
+
+/// What could not be read for once may be read again: then the checkpoint that was saved in the meantime must count all the same.
+#[test]
+fn a_superblock_that_could_not_be_read_for_once_never_counts_again() {
+    let (disk, checkpoints) = saved(5);
+    // The file is opened and measured, then its superblocks are read, the newest ones last.
+    for copy in [2, 3] {
+        disk.fail_call(disk.calls() + 2 + copy, Fault::Error);
+    }
+    let (mut pages, opened) = open(&disk);
+    assert!(matches!(opened.verdict, Verdict::Doubt(Damage::Superblock { .. })));
+    assert_is(&opened.checkpoint.unwrap(), &checkpoints[3]);
+    let next = Replica::new(23).checkpoint(30);
+    pages.begin(next.clone(), journal(&next)).unwrap();
+    for _ in ["settle", "write", "sync"] {
+        pages.step(1 << 20).unwrap();
+    }
+    // The first copy of the new superblock survives the power cut, the second does not.
+    disk.fail_call(disk.calls() + 1, Fault::PowerCut);
+    pages.step(1 << 20).unwrap_err();
+    let mut surviving = [0, 1, 0].into_iter();
+    disk.cut_power(&mut |_| surviving.next().expect("nothing else is unsynced"));
+    let (_, opened) = open(&disk);
+    assert_is(&opened.checkpoint.unwrap(), &next);
+    assert_eq!(opened.verdict, Verdict::Sound);
 }

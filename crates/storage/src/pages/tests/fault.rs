@@ -49,3 +49,47 @@ fn assert_kept(disk: &SimulatedDisk, saved: &Option<CheckpointFiles>, tried: &[C
         }
     }
 }
+
+/// A copy of the superblock of a checkpoint that failed may reach the disk all the same: then its records must still be there.
+#[test]
+fn a_superblock_that_was_written_by_halves_names_whole_records() {
+    let (disk, mut replica) = (SimulatedDisk::new(), Replica::new(7));
+    let (mut pages, _) = open(&disk);
+    save(&mut pages, &replica.checkpoint(100), 1 << 20).unwrap();
+    let failing = replica.checkpoint(100);
+    pages.begin(failing.clone(), journal(&failing)).unwrap();
+    for _ in ["write", "sync"] {
+        pages.step(1 << 20).unwrap();
+    }
+    disk.fail_call(disk.calls() + 1, Fault::Error);
+    assert!(!pages.step(1 << 20).unwrap_err().is_final(), "the second copy could not be written");
+    let next = replica.checkpoint(100);
+    pages.begin(next.clone(), journal(&next)).unwrap();
+    pages.step(1 << 20).unwrap();
+    let crashed = disk.fork();
+    crashed.cut_power(&mut |bound| bound - 1);
+    let (_, opened) = open(&crashed);
+    assert_is(&opened.checkpoint.unwrap(), &failing);
+    while !matches!(pages.step(1 << 20).unwrap(), Some(Progress::Saved { .. })) {}
+    assert_is(&open(&disk).1.checkpoint.unwrap(), &next);
+    assert_eq!(open(&disk).0.used_bytes(), pages.used_bytes(), "the records of the failed one are free");
+}
+
+#[test]
+fn a_full_disk_costs_no_restart_once_it_has_space_again() {
+    let (disk, mut replica) = (SimulatedDisk::new(), Replica::new(8));
+    let (mut pages, _) = open(&disk);
+    let first = replica.checkpoint(300);
+    save(&mut pages, &first, 4096).unwrap();
+    let length = disk.content(PAGES).unwrap().len() as u64;
+    disk.set_space(Some(length));
+    for _ in 0..5 {
+        let error = save(&mut pages, &replica.checkpoint(200), 4096).unwrap_err();
+        assert!(!error.is_final() && error.to_string().contains("full"), "{error}");
+        assert_is(&open(&disk).1.checkpoint.unwrap(), &first);
+    }
+    disk.set_space(Some(length * 3));
+    let next = replica.checkpoint(200);
+    save(&mut pages, &next, 4096).unwrap();
+    assert_is(&open(&disk).1.checkpoint.unwrap(), &next);
+}

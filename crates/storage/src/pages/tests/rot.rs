@@ -1,6 +1,7 @@
 //! Flipped bits and cut files.
 
 use super::*;
+use crate::io::Fault;
 
 /// A file after many checkpoints, and the last two.
 fn saved() -> (SimulatedDisk, Vec<CheckpointFiles>) {
@@ -48,6 +49,35 @@ fn a_flipped_bit_is_detected_or_harmless() {
     assert!(!is_detected(&disk, &checkpoints));
 }
 
+/// A write that is reported as done and never reaches the disk, or hits another place of the file, is seen when that is read.
+#[test]
+fn a_lost_or_misdirected_write_is_detected_or_harmless() {
+    let run = |failing: Option<(u64, Fault)>| {
+        let (disk, mut replica) = (SimulatedDisk::new(), Replica::new(9));
+        if let Some((call, fault)) = failing {
+            disk.fail_call(call, fault);
+        }
+        let (mut pages, _) = open(&disk);
+        let mut checkpoints = Vec::new();
+        for _ in 0..8 {
+            checkpoints.push(replica.checkpoint(30));
+            save(&mut pages, &checkpoints[checkpoints.len() - 1], 4000).unwrap();
+        }
+        let written = disk.calls();
+        disk.cut_power(&mut |bound| bound - 1);
+        (disk, checkpoints, written)
+    };
+    let mut detected = 0;
+    for call in 0..run(None).2 {
+        for by in [None, Some(-512), Some(512), Some(8192), Some(-8192)] {
+            let fault = by.map_or(Fault::LostWrite, |by| Fault::MisdirectedWrite { by });
+            let (disk, checkpoints, _) = run(Some((call, fault)));
+            detected += u32::from(is_detected(&disk, &checkpoints));
+        }
+    }
+    assert!(detected > 20, "{detected}");
+}
+
 #[test]
 fn a_cut_file_is_detected() {
     let (disk, checkpoints) = saved();
@@ -56,8 +86,6 @@ fn a_cut_file_is_detected() {
     for _ in 0..1_000 {
         let length = numbers.below(content.len() as u64) as usize;
         disk.replace(PAGES, content[..length].to_vec());
-        let (_, opened) = open(&disk);
-        drop(opened);
-        is_detected(&disk, &checkpoints);
+        assert!(is_detected(&disk, &checkpoints), "{length} bytes of {}", content.len());
     }
 }
