@@ -34,6 +34,6 @@ pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, Durability, EpochNumber,
     Incarnation, Member, NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PageSet, PageSetMut, PagedService,
-    Pages, PagesMut, Role, SelfPaging, Service, SessionNumber, Timestamp, ViewNumber,
+    Role, SelfPaging, Service, SessionNumber, Timestamp, ViewNumber,
 };
 pub use viewstamped_state::State;
