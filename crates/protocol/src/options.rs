@@ -40,6 +40,9 @@ pub struct ClusterOptions {
     /// The longest lease a backup may grant, in milliseconds. Default 0: there are no leases. A replica that starts again without
     /// asking the others has forgotten what it granted, and so promises no view change for so long.
     pub lease_max_ms: u32,
+    /// Whether the group begins again by itself, with the best that its disks hold, when all members lost their memory at once: 0 or
+    /// 1. Default 0: in the `background` mode that may lose what was acknowledged in the last moments, and an operator decides.
+    pub recover_automatically: u32,
 }
 
 /// The order in which messages and files have the options: named once, and all of them, or it does not compile.
@@ -78,6 +81,7 @@ in_this_order!(
     checkpoint_bytes,
     page_bytes,
     lease_max_ms,
+    recover_automatically,
 );
 
 impl ClusterOptions {
@@ -105,6 +109,7 @@ impl Default for ClusterOptions {
             checkpoint_bytes: 64 << 20,
             page_bytes: 4_096,
             lease_max_ms: 0,
+            recover_automatically: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The group: the real replicas, what survives their crashes, and the checkers that watch them.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use viewstamped_protocol::replica::Probe;
 use viewstamped_protocol::{
@@ -9,7 +10,7 @@ use viewstamped_protocol::{
 };
 
 use crate::checkers::{Checked, Checkers, Replicas, Violation, hold};
-use crate::observed::{Observed, UpCalls};
+use crate::observed::{Observed, Strings, UpCalls};
 
 /// What is left of a replica's directory when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ struct Node<S> {
     id: NodeId,
     replica: Option<Replica<Observed<S>>>,
     calls: UpCalls,
+    strings: Rc<Strings>,
     durable: Option<Identity>,
     /// Identities on their way to the disk, oldest first.
     saving: VecDeque<Identity>,
@@ -35,7 +37,7 @@ struct Node<S> {
     is_faulty: bool,
 }
 
-impl<S: Service> Replicas for Vec<Node<S>> {
+impl<S: Service + Clone> Replicas for Vec<Node<S>> {
     fn probe(&self, place: usize) -> Option<Probe<'_>> {
         self[place].replica.as_ref().map(Replica::probe)
     }
@@ -48,6 +50,8 @@ pub(crate) struct ClusterSetup<S> {
     /// The options of each member.
     pub(crate) options: Vec<Options>,
     pub(crate) service: S,
+    /// Whether it does the same everywhere.
+    pub(crate) is_deterministic: bool,
     /// The instances minted by `format`, one for each member.
     pub(crate) instances: Vec<InstanceId>,
 }
@@ -78,6 +82,7 @@ impl<S: Service + Clone> Cluster<S> {
                 id,
                 replica: None,
                 calls: UpCalls::default(),
+                strings: Rc::default(),
                 durable: Some(Identity::formatted(instance)),
                 saving: VecDeque::new(),
                 boots: 0,
@@ -86,7 +91,7 @@ impl<S: Service + Clone> Cluster<S> {
             .collect();
         Self {
             cluster: setup.cluster,
-            checkers: Checkers::new(&configuration, setup.options.clone()),
+            checkers: Checkers::new(&configuration, setup.options.clone(), setup.is_deterministic),
             configuration,
             cluster_options: setup.cluster_options,
             options: setup.options,
@@ -107,7 +112,7 @@ impl<S: Service + Clone> Cluster<S> {
             Restart::Reformatted(instance) => node.durable = Some(Identity::formatted(instance)),
         }
         node.boots += 1;
-        node.calls = UpCalls::default();
+        (node.calls, node.strings) = (UpCalls::default(), Rc::default());
         let setup = Setup {
             cluster: self.cluster,
             id: node.id,
@@ -119,7 +124,8 @@ impl<S: Service + Clone> Cluster<S> {
             surviving: None,
             seed,
         };
-        node.replica = Some(Replica::new(setup, Observed::new(self.service.clone(), node.calls.clone()), now));
+        let service = Observed::new(self.service.clone(), node.calls.clone(), node.strings.clone());
+        node.replica = Some(Replica::new(setup, service, now));
         self.after_step(place)
     }
 
@@ -127,6 +133,9 @@ impl<S: Service + Clone> Cluster<S> {
     pub(crate) fn handle(&mut self, place: usize, now: Now, input: Input) -> Checked {
         if let Input::Message(message) = &input {
             self.checkers.receives(place, message);
+        }
+        if let Input::CheckpointTaken { op, service, client_table } = &input {
+            self.checkers.hashed(self.nodes[place].id, *op, (*service, *client_table))?;
         }
         self.nodes[place].replica.as_mut().expect("only replicas that are up get inputs").handle(now, input);
         self.after_step(place)
@@ -144,8 +153,10 @@ impl<S: Service + Clone> Cluster<S> {
             }
             Output::Reply(message) => self.checkers.answered(message)?,
             Output::SaveIdentity(identity) => node.saving.push_back(identity.clone()),
-            Output::Event(Event::CheckpointTaken { id } | Event::CheckpointInstalled { id, .. }) => {
+            Output::Event(Event::CheckpointTaken { id }) => self.checkers.has_checkpoint(node.id, *id)?,
+            Output::Event(Event::CheckpointInstalled { id, .. }) => {
                 self.checkers.has_checkpoint(node.id, *id)?;
+                self.checkers.installed(node.id, id.op, node.strings.restored.take())?;
             }
             Output::TakeCheckpoint(_)
             | Output::Event(_)
@@ -204,6 +215,17 @@ impl<S: Service + Clone> Cluster<S> {
             hold!("I-BOUND", sessions <= sessions_max, "{} keeps {sessions} sessions of {sessions_max}", node.id);
         }
         Ok(())
+    }
+
+    /// Dooms the service of the replica at `place`, which is up: at its next checkpoint another takes its place, with nothing but the
+    /// state.
+    pub(crate) fn doom_service(&mut self, place: usize) {
+        self.nodes[place].strings.is_doomed.set(true);
+    }
+
+    /// Whether the service of the replica at `place` was dropped since this was asked last.
+    pub(crate) fn was_service_dropped(&self, place: usize) -> bool {
+        self.nodes[place].strings.was_dropped.take()
     }
 
     /// How many identities of `place` are on their way to the disk.

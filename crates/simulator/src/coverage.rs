@@ -67,6 +67,30 @@ marks! {
     Hub = "liveness around a hub",
     /// Clients had to be served while all links went through one replica.
     Star = "liveness of a star",
+    /// A replica took a checkpoint.
+    CheckpointTaken = "checkpoint taken",
+    /// A replica cut its log.
+    LogCut = "log cut",
+    /// A replica began to fetch a checkpoint.
+    TransferStarted = "checkpoint fetched",
+    /// A replica went on with a newer checkpoint than the one it had begun to fetch.
+    TransferRetargeted = "newer checkpoint fetched instead",
+    /// A replica got a checkpoint although another one crashed meanwhile.
+    TransferSurvived = "checkpoint fetched, a source crashed",
+    /// A checkpoint was served that is kept for the one who fetches it only.
+    PinnedServed = "pinned checkpoint served",
+    /// A primary that had been deposed long since lacked what the others have cut off.
+    StepDown = "primary needs a checkpoint",
+    /// A DOVIEWCHANGE brought all there is of a log that was cut.
+    Clipped = "DOVIEWCHANGE with all of a cut log",
+    /// The service of a replica was replaced by another, with nothing but the state.
+    ServiceDropped = "service dropped",
+    /// A replica found that its state is not that of a quorum.
+    Diverged = "replica diverged",
+    /// Such a replica got the state of a quorum.
+    Repaired = "divergent replica repaired",
+    /// The primary found that no quorum has equal states.
+    RootsDiffer = "no quorum of equal roots",
     /// A part of the history was too hard to search for a linearization.
     Undecided = "linearizability undecided",
 }
@@ -113,19 +137,28 @@ names! {
         Pause = "pause",
         Refusal = "finds a peer gone",
         ClockJump = "wall clock jump",
+        Gap = "needs a checkpoint",
+        Install = "installs a checkpoint",
     }
 }
 
 /// How the names of marks begin that cannot be hit, or that no number of seeds is sure to hit, each with the reason.
 const EXEMPT: &[(&str, &str)] = &[
+    ("REVIVE", "a group that was down as a whole is begun again from disks only, and here nobody has one"),
     ("GETCONFIGURATION", "only clients and operators ask for the configuration"),
     ("CONFIGURATION", "nobody asks for the configuration"),
     ("linearizability undecided", "a history that is too hard to check is no achievement"),
     ("GETLOG reaches starting", "a late founder and a view change with a long log: one seed in many thousands"),
     ("LOGCHUNK reaches starting", "the same"),
     ("LOGCHUNK reaches down", "the new primary crashes as it fetches: one seed in many thousands"),
+    ("replica diverged", "the built-in service is deterministic"),
+    ("divergent replica repaired", "the same"),
+    ("no quorum of equal roots", "the same"),
     ("crash while down", "what is down cannot crash"),
     ("pause while down", "nor pause"),
+    ("installs a checkpoint while down", "who is down does nothing"),
+    ("installs a checkpoint while starting", "whoever begins has nothing to fetch"),
+    ("installs a checkpoint while primary", "a primary has the state"),
     ("down to primary", "who starts begins or recovers"),
     ("down to backup", "who starts begins or recovers"),
     ("down to in a view change", "who starts begins or recovers"),
@@ -194,6 +227,11 @@ impl Coverage {
     /// Counts a mark.
     pub(crate) fn hit(&mut self, mark: Mark) {
         self.marks.0[0][mark as usize] += 1;
+    }
+
+    /// How often a mark was hit.
+    pub(crate) fn count(&self, mark: Mark) -> u64 {
+        self.marks.0[0][mark as usize]
     }
 
     /// Counts what the network did to a message.

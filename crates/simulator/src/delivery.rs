@@ -23,6 +23,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// Hands a message to the network.
     pub(crate) fn send(&mut self, from: usize, to: usize, message: Message) -> Checked {
         let kind = Kind::of(&message.body);
+        self.note_sent(from, &message);
         let fate = self.network.carry(from, to, kind, &message);
         let Fate::Arrives(first, second) = fate else {
             self.coverage.treated(Treatment::Lost, kind);
@@ -75,6 +76,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.count(2, (from << 8 | to) as u64);
         self.trace.note(digest(&message));
         self.coverage.received(self.role(to), Kind::of(&message.body));
+        self.note_received(to, &message);
         if !is_up && let Some(delay) = self.network.refusal() {
             self.schedule.at(self.now.after(delay), Event::Refused { place: from, by: to });
         }

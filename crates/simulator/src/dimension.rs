@@ -70,6 +70,8 @@ dimensions! {
     ClientCut = "client-cut" Interval,
     /// A wall clock jumps.
     ClockJump = "clock-jump" Interval,
+    /// A replica's service is replaced by another, which has nothing but the state.
+    ServiceDrop = "service-drop" Interval,
 }
 
 /// How much of a dimension there is.
@@ -117,6 +119,7 @@ impl Dimension {
             Self::ClientCrash => faults.client_crash = interval,
             Self::ClientCut => faults.client_cut = interval,
             Self::ClockJump => faults.clock_jump = interval,
+            Self::ServiceDrop => faults.service_drop = interval,
         }
     }
 }

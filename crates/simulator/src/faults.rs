@@ -43,14 +43,22 @@ pub(crate) enum Fault {
     ClientWhole { client: usize },
     /// A wall clock jumps.
     ClockJump,
+    /// A replica's service is replaced by another at its next checkpoint.
+    ServiceDrop,
 }
 
 impl<W: Workload> Simulation<'_, W> {
     /// Schedules the first of each kind of fault that this run knows.
     pub(crate) fn schedule_faults(&mut self) {
-        for fault in
-            [Fault::Crash, Fault::Partition, Fault::Pause, Fault::ClientCrash, Fault::ClientCut, Fault::ClockJump]
-        {
+        for fault in [
+            Fault::Crash,
+            Fault::Partition,
+            Fault::Pause,
+            Fault::ClientCrash,
+            Fault::ClientCut,
+            Fault::ClockJump,
+            Fault::ServiceDrop,
+        ] {
             self.schedule_next(fault);
         }
         let beginning = self.scenario.start_time + 2 * self.scenario.save_time + 4 * self.scenario.network.latency_max;
@@ -72,6 +80,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fault::Pause => faults.pause,
             Fault::ClientCrash => faults.client_crash,
             Fault::ClockJump => faults.clock_jump,
+            Fault::ServiceDrop => faults.service_drop,
             Fault::EarlyCrash | Fault::Start { .. } | Fault::Restart { .. } => None,
             Fault::Whole { .. } | Fault::Flap { .. } | Fault::Resume { .. } | Fault::ClientWhole { .. } => None,
         };
@@ -136,6 +145,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fault::ClientCrash => return self.on_client_crash(),
             Fault::ClientCut => self.on_client_cut(),
             Fault::ClockJump => self.on_clock_jump(),
+            Fault::ServiceDrop => self.on_service_drop(),
             Fault::Start { .. } | Fault::Restart { .. } | Fault::Resume { .. } => unreachable!("that mends"),
             Fault::Whole { .. } | Fault::Flap { .. } | Fault::ClientWhole { .. } => {
                 unreachable!("that follows a fault")
@@ -328,6 +338,14 @@ impl<W: Workload> Simulation<'_, W> {
         let lasts =
             self.dice.faults.magnitude(nanos(Duration::from_millis(1)), nanos(self.scenario.faults.partition_max));
         self.schedule.at(self.now.after(Duration::from_nanos(lasts)), Event::Fault(Fault::ClientWhole { client }));
+    }
+
+    fn on_service_drop(&mut self) {
+        let place = self.draw_victim();
+        if self.cluster.is_up(place) {
+            self.trace.line(self.now, || format!("r{place} is to lose its service"));
+            self.cluster.doom_service(place);
+        }
     }
 
     fn on_clock_jump(&mut self) {

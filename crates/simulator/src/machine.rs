@@ -1,6 +1,6 @@
 //! What surrounds one replica: its clock, the inputs that wait for its next turn, and when it stops.
 
-use viewstamped_protocol::{Input, Now, Time, Timestamp};
+use viewstamped_protocol::{Input, Now, OpNumber, Time, Timestamp};
 
 use crate::coverage::Role;
 use crate::message_kind::Kind;
@@ -76,6 +76,12 @@ pub(crate) struct Machine {
     pub(crate) trap: Option<Trap>,
     /// What it was doing when that was counted last.
     pub(crate) role: Role,
+    /// Where its log began when that was looked at last.
+    pub(crate) base: OpNumber,
+    /// The checkpoint it is fetching, unless it has got it otherwise meanwhile.
+    pub(crate) fetches: Option<OpNumber>,
+    /// A replica from which it may have been fetching has crashed.
+    pub(crate) has_lost_source: bool,
 }
 
 impl Machine {
@@ -88,6 +94,9 @@ impl Machine {
             timer: None,
             trap: None,
             role: Role::Down,
+            base: OpNumber::ZERO,
+            fetches: None,
+            has_lost_source: false,
         }
     }
 

@@ -51,6 +51,8 @@ kinds! {
     GetPages = "GETPAGES",
     Pages = "PAGES",
     NewRoot = "NEWROOT",
+    Revive = "REVIVE",
+    ReviveOk = "REVIVEOK",
 }
 
 /// Messages that matter most when they are late, lost, or the last that their sender sent: promises, acknowledgements, and what
@@ -100,6 +102,8 @@ impl Kind {
             Body::GetPages(_) => Self::GetPages,
             Body::Pages(_) => Self::Pages,
             Body::NewRoot(_) => Self::NewRoot,
+            Body::Revive(_) => Self::Revive,
+            Body::ReviveOk(_) => Self::ReviveOk,
         }
     }
 

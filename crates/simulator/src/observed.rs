@@ -1,6 +1,6 @@
 //! The user's service with a witness beside it: every up-call is noted, so that replicas can be compared call by call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -38,21 +38,35 @@ pub(crate) fn digest_of(bytes: &[u8]) -> u64 {
 /// The up-calls of one replica since they were last looked at.
 pub(crate) type UpCalls = Rc<RefCell<Vec<UpCall>>>;
 
-/// A service whose up-calls are noted.
+/// What passes between a simulation and a service it watches, beside the up-calls.
+#[derive(Debug, Default)]
+pub(crate) struct Strings {
+    /// The service is to be dropped at its next checkpoint.
+    pub(crate) is_doomed: Cell<bool>,
+    /// The service was dropped.
+    pub(crate) was_dropped: Cell<bool>,
+    /// The root of the state from which it was restored last.
+    pub(crate) restored: Cell<Option<Root>>,
+}
+
+/// A service whose up-calls are noted, and that can be dropped and restored at any checkpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed<S> {
     service: S,
+    /// As it was before the first up-call.
+    fresh: S,
     calls: UpCalls,
+    strings: Rc<Strings>,
 }
 
-impl<S> Observed<S> {
+impl<S: Clone> Observed<S> {
     /// Notes the calls of `service` in `calls`.
-    pub(crate) fn new(service: S, calls: UpCalls) -> Self {
-        Self { service, calls }
+    pub(crate) fn new(service: S, calls: UpCalls, strings: Rc<Strings>) -> Self {
+        Self { fresh: service.clone(), service, calls, strings }
     }
 }
 
-impl<S: Service> Service for Observed<S> {
+impl<S: Service + Clone> Service for Observed<S> {
     fn execute(&mut self, state: &mut State, operation: Operation<'_>) -> Bytes {
         let (op, client, timestamp) = (operation.op, operation.client, operation.timestamp);
         let (payload, predicted) = (digest_of(operation.payload), digest_of(operation.predicted));
@@ -90,7 +104,18 @@ impl<S: Service> Service for Observed<S> {
         self.service.combine(payload, contributions)
     }
 
+    /// Whoever has all its state where it belongs does not notice that it was dropped; what it has elsewhere is lost (I-STATE).
+    fn take_checkpoint(&mut self, state: &mut State, op: OpNumber) {
+        self.service.take_checkpoint(state, op);
+        if self.strings.is_doomed.take() {
+            self.service = self.fresh.clone();
+            self.service.restored(state);
+            self.strings.was_dropped.set(true);
+        }
+    }
+
     fn restored(&mut self, state: &State) {
+        self.strings.restored.set(Some(state.root()));
         self.service.restored(state);
     }
 }

@@ -146,6 +146,8 @@ pub struct Faults {
     pub client_cut: Option<Duration>,
     /// The mean time between two jumps of a replica's wall clock.
     pub clock_jump: Option<Duration>,
+    /// The mean time between two moments at which a replica's service is replaced by another, which has nothing but the state.
+    pub service_drop: Option<Duration>,
 }
 
 impl Scenario {
@@ -224,6 +226,7 @@ impl Scenario {
             client_crash: None,
             client_cut: None,
             clock_jump: None,
+            service_drop: None,
         };
         Self {
             replicas,
@@ -326,6 +329,7 @@ impl Faults {
             client_crash: every(random, 32_768, 500, 20_000),
             client_cut: every(random, 40_000, 200, 20_000),
             clock_jump: every(random, 16_384, 500, 20_000),
+            service_drop: every(random, 32_768, 50, 5_000),
         }
     }
 }
@@ -336,6 +340,8 @@ fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
     let entry_bytes = 256;
     let bytes = |random: &mut Random, entries_max: u64| bytes_of(entry_bytes * random.magnitude(1, entries_max));
     let pipeline_ops_max = random.between(4, 64);
+    // A source must have the time to answer.
+    let answer = 2 * network.latency_max + Duration::from_millis(20);
     // Impatient, but not so much that ordinary delays look like failures.
     let heartbeat_interval = Duration::from_millis(random.between(10, 50));
     let patience = 3 * heartbeat_interval + 2 * network.latency_max;
@@ -352,7 +358,12 @@ fn draw_options(random: &mut Random, network: &NetworkFaults) -> Options {
         reorder_bytes_max: bytes(random, 64),
         do_view_change_bytes_max: if random.strikes(16_384) { 1 } else { bytes(random, 64) },
         start_view_bytes_max: bytes(random, 64),
-        transfer_bytes_max: 4 * bytes(random, 64),
+        transfer_bytes_max: bytes(random, 64) * if random.strikes(32_768) { 4 } else { 1 },
+        pages_window: usize::try_from(random.between(1, 3)).expect("few"),
+        pages_sources_max: usize::try_from(random.between(1, 3)).expect("few"),
+        pages_retry: random.duration(answer, answer.max(defaults.pages_retry)),
+        // Often shorter than an answer takes: the checkpoint that is being fetched is gone.
+        checkpoint_pin: Duration::from_millis(random.magnitude(1, 10_000)),
         execute_ops_max: random.magnitude(1, defaults.execute_ops_max),
         predict_timeout: Duration::from_millis(random.magnitude(1, 500)),
         pre_steps_max: usize::try_from(random.magnitude(1, 64)).expect("few"),
@@ -449,6 +460,7 @@ mod tests {
             assert_eq!((network.loss, network.refusal), (7, 0));
             assert_eq!((faults.crash, faults.early_crashes, faults.partition, faults.pause), (None, 0, None, None));
             assert_eq!((faults.client_crash, faults.client_cut, faults.clock_jump), (None, None, None));
+            assert_eq!(faults.service_drop, None);
         }
     }
 

@@ -118,6 +118,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             cluster_options: scenario.cluster_options,
             options: scenario.options.clone(),
             service: workload.service(),
+            is_deterministic: workload.is_deterministic(),
             instances: (0..scenario.replicas).map(|_| InstanceId(random.next_u128())).collect(),
         });
         let machines = (0..scenario.replicas).map(|_| Machine::new(draw_clock(&mut random, &scenario))).collect();
@@ -294,6 +295,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             let words = [seen.view.0 ^ seen.log_view.0.rotate_left(32), seen.op.0 ^ seen.commit.0.rotate_left(32)];
             self.trace.note_all(&words);
         }
+        self.note_log(place);
         self.note_role(place);
         self.set_timer(place);
         Ok(())
@@ -339,6 +341,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn on_replica_event(&mut self, place: usize, event: &ReplicaEvent) -> Checked {
+        self.note_checkpoint(place, event);
         match event {
             ReplicaEvent::StatusChanged { status, view } => {
                 self.trace.line(self.now, || format!("r{place} {} {view}", status.as_str()));
@@ -360,13 +363,19 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.trace.line(self.now, || format!("r{place} has installed checkpoint {id}"));
             }
             ReplicaEvent::Diverged { quorum, own } => {
-                hold!("I-CKPT", false, "r{place} has {own:?} where a quorum has checkpoint {quorum}");
+                self.trace.line(self.now, || format!("r{place} diverges from checkpoint {quorum}"));
+                let expected = !self.workload.is_deterministic();
+                hold!("I-CKPT", expected, "r{place} has {own:?} where a quorum has checkpoint {quorum}");
             }
             ReplicaEvent::RootsDiffer { op } => {
-                hold!("I-CKPT", false, "no quorum agrees on the checkpoint at {op}");
+                let expected = !self.workload.is_deterministic();
+                hold!("I-CKPT", expected, "no quorum agrees on the checkpoint at {op}");
             }
             ReplicaEvent::JournalBroken { op } => {
                 self.trace.line(self.now, || format!("r{place} has no journal above {op}"));
+            }
+            ReplicaEvent::BeganAgain { view, op } => {
+                self.trace.line(self.now, || format!("r{place} begins again in {view} with {op}"));
             }
             ReplicaEvent::DiskDistrusted { op } => {
                 self.trace.line(self.now, || format!("r{place} does not trust its disk at {op}"));
@@ -432,6 +441,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     pub(crate) fn start(&mut self, place: usize, restart: Restart) -> Checked {
         let seed = self.dice.replicas.next_u128();
         self.machines[place].clear();
+        self.note_source_lost(place);
         self.trace.line(self.now, || format!("r{place} starts, {restart:?}"));
         self.cluster.start(place, restart, seed, self.machines[place].clock.now(self.now))?;
         self.drain(place)

@@ -87,6 +87,8 @@ pub(crate) fn digest(message: &Message) -> u64 {
         Body::RecoveryResponse(m) => low(m.nonce.0) ^ m.primary.map_or(0, |primary| primary.op.0.rotate_left(32)),
         Body::GetIncarnation(m) => low(m.nonce.0),
         Body::AlsoRecovering(m) => low(m.nonce.0) ^ u64::from(m.attempt),
+        Body::Revive(m) => low(m.head.0) ^ m.view.0,
+        Body::ReviveOk(m) => m.view.0,
         Body::KnownIncarnation(m) => low(m.nonce.0) ^ m.incarnation.0,
         Body::StaleIncarnation(m) => m.known.0,
         Body::Bootstrap(m) => low(m.instance.0),

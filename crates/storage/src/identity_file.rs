@@ -208,7 +208,7 @@ pub(crate) mod tests {
             cluster: ClusterId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
             node: NodeId(2),
             configuration: Configuration::new(EpochNumber(4), (0..3).map(member).collect()).unwrap(),
-            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]),
+            cluster_options: ClusterOptions::from_array([11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]),
             durability: Durability::Replicated,
             identity: Identity {
                 instance: InstanceId(0xfeed),
@@ -229,18 +229,18 @@ pub(crate) mod tests {
     #[test]
     fn the_bytes_are_those_of_the_documented_format() {
         let bytes = example().encode().unwrap();
-        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\x03\x01\0\0");
+        assert_eq!(bytes[..16], *b"VRIDENT\n\x01\0\0\0\x07\x01\0\0");
         assert_eq!(bytes[16..32], example().cluster.0.to_le_bytes());
         assert_eq!(bytes[32..41], [2, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[41..57], [11, 0, 0, 0, 12, 0, 0, 0, 13, 0, 0, 0, 14, 0, 0, 0]);
         assert_eq!(bytes[57..73], [15, 0, 0, 0, 16, 0, 0, 0, 17, 0, 0, 0, 18, 0, 0, 0]);
-        assert_eq!(bytes[73..89], [19, 0, 0, 0, 20, 0, 0, 0, 21, 0, 0, 0, 22, 0, 0, 0]);
-        assert_eq!(bytes[89..91], [0xed, 0xfe]);
-        assert_eq!((bytes[105], bytes[113], bytes[121]), (7, 3, 3), "incarnation, epoch, founders");
-        assert_eq!((bytes[194], bytes[202]), (4, 3), "epoch of the configuration, members");
-        assert_eq!(bytes[211..214], [0, 13, 0], "role, length of the address");
-        assert_eq!(bytes[214..227], *b"10.0.0.0:2380");
-        assert_eq!(bytes.len(), 16 + 0x103 + 4);
+        assert_eq!(bytes[73..93], [19, 0, 0, 0, 20, 0, 0, 0, 21, 0, 0, 0, 22, 0, 0, 0, 23, 0, 0, 0]);
+        assert_eq!(bytes[93..95], [0xed, 0xfe]);
+        assert_eq!((bytes[109], bytes[117], bytes[125]), (7, 3, 3), "incarnation, epoch, founders");
+        assert_eq!((bytes[198], bytes[206]), (4, 3), "epoch of the configuration, members");
+        assert_eq!(bytes[215..218], [0, 13, 0], "role, length of the address");
+        assert_eq!(bytes[218..231], *b"10.0.0.0:2380");
+        assert_eq!(bytes.len(), 16 + 0x107 + 4);
         assert_eq!(crc32c::crc32c(&bytes[..bytes.len() - 4]).to_le_bytes(), bytes[bytes.len() - 4..]);
     }
 
@@ -251,7 +251,7 @@ pub(crate) mod tests {
             assert!(IdentityFile::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 279, found: 280 }));
+        assert_eq!(IdentityFile::decode(&longer), Err(FileError::Length { expected: 283, found: 284 }));
     }
 
     #[test]
@@ -291,7 +291,7 @@ pub(crate) mod tests {
                 let _ = IdentityFile::decode(&sealed(other));
             }
         }
-        let nonsense = [(40, 3, "durability"), (121, 32, "number of founders"), (202, 0, "list of members")];
+        let nonsense = [(40, 3, "durability"), (125, 32, "number of founders"), (206, 0, "list of members")];
         for (place, value, name) in nonsense {
             let mut other = bytes.clone();
             other[place] = value;

@@ -51,6 +51,7 @@ const CLUSTER: ClusterOptions = ClusterOptions {
     checkpoint_bytes: 64 << 20,
     page_bytes: 4_096,
     lease_max_ms: 0,
+    recover_automatically: 0,
 };
 
 /// What the state of the service may take in these tests: some megabytes of small keys.

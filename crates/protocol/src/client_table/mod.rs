@@ -293,6 +293,7 @@ pub(crate) mod tests {
         checkpoint_bytes: 1 << 20,
         page_bytes: 512,
         lease_max_ms: 0,
+        recover_automatically: 0,
     };
 
     pub(crate) fn operation(op: u64, client: u128, session: u64, slot: Slot, number: u64) -> Entry {

@@ -194,3 +194,112 @@ fn decode_slot(mut value: &[u8]) -> Option<SlotState> {
     };
     Some(SlotState { number, op, checksum, outcome })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_table::tests::operation;
+    use crate::random::Random;
+    use viewstamped_state::PageOptions;
+
+    const OPTIONS: ClusterOptions = ClusterOptions {
+        sessions_max: 5,
+        slots_max: 4,
+        slots_total_max: 16,
+        small_reply_bytes_max: 8,
+        reply_bytes_max: 600,
+        large_replies_bytes_max: 1_000,
+        result_bytes_max: 700,
+        operation_bytes_max: 1_000,
+        checkpoint_ops: 16,
+        checkpoint_bytes: 1 << 20,
+        page_bytes: 512,
+        lease_max_ms: 0,
+        recover_automatically: 0,
+    };
+
+    fn empty() -> State {
+        State::with_options(PageOptions::new(512).unwrap())
+    }
+
+    /// A client does something: opens a session, works in it, or takes it over after a crash.
+    fn step(table: &mut ClientTable, op: u64, random: &mut Random) {
+        let client = ClientId(u128::from(random.below(9)));
+        let Some(session) = table.sessions.get(&client) else {
+            let slots = 1 + u32::try_from(random.below(5)).unwrap();
+            table.register(OpNumber(op), client, slots, &OPTIONS);
+            return;
+        };
+        let (session, granted) = (session.number, session.slots_granted);
+        if random.below(10) == 0 {
+            table.resume(OpNumber(op), client, session, Nonce(random.next_u128()));
+            return;
+        }
+        let slot = u32::try_from(random.below(u64::from(granted))).unwrap();
+        let result = match random.below(6) {
+            0 => None,
+            1 => Some(Bytes::from(vec![1; 300])),
+            2 => Some(Bytes::from(vec![2; 650])),
+            _ => Some(Bytes::from_static(b"ok")),
+        };
+        table.record(&operation(op, client.0, session.0, slot, op), result, &OPTIONS);
+    }
+
+    /// T5, in small: whatever happened to the table, what its pages say is the table, and pages that were written in the same steps
+    /// are the same pages.
+    #[test]
+    fn the_table_is_read_back_from_its_pages_at_every_checkpoint() {
+        for seed in 0..20 {
+            let mut random = Random::new(seed);
+            let (mut table, mut pages, mut last) = (ClientTable::default(), empty(), 0);
+            // A replica that installed the last checkpoint, and executes what came since.
+            let mut other: Option<(ClientTable, State)> = None;
+            for op in 1..1_500 {
+                let mut same_random = random.clone();
+                step(&mut table, op, &mut random);
+                if let Some((table, _)) = &mut other {
+                    step(table, op, &mut same_random);
+                }
+                if op % 37 != 0 {
+                    continue;
+                }
+                table.write_changes(OpNumber(last), &mut pages);
+                let read = ClientTable::read(&pages, &OPTIONS).expect("what was written can be read");
+                assert_eq!(read, table, "seed {seed}, operation {op}");
+                if let Some((mut table, mut other_pages)) = other.take() {
+                    table.write_changes(OpNumber(last), &mut other_pages);
+                    assert_eq!(other_pages.root(), pages.root(), "seed {seed}, operation {op}");
+                }
+                other = Some((read, pages.clone()));
+                last = op;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_that_no_table_wrote_are_refused() {
+        let mut pages = empty();
+        pages.put(b"short", b"");
+        assert_eq!(ClientTable::read(&pages, &OPTIONS), Err(NoClientTable));
+        let mut table = ClientTable::default();
+        table.register(OpNumber(1), ClientId(7), 2, &OPTIONS);
+        table.record(&operation(2, 7, 1, 1, 1), Some(Bytes::from_static(b"ok")), &OPTIONS);
+        let mut pages = empty();
+        table.write_changes(OpNumber::ZERO, &mut pages);
+        let entries: Vec<(Vec<u8>, Vec<u8>)> =
+            pages.range(..).map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+        for (key, value) in &entries {
+            let mut cut = pages.clone();
+            cut.put(key, &value[..value.len() - value.len().min(3)]);
+            // Of a result that is kept nothing tells that it was cut: its page's hash does.
+            let is_result = key.len() > CLIENT_BYTES;
+            assert_eq!(ClientTable::read(&cut, &OPTIONS).is_err(), !is_result || value.len() < 28, "{key:02x?}");
+        }
+        let mut orphan = pages.clone();
+        orphan.remove(&session_key(ClientId(7)));
+        assert_eq!(ClientTable::read(&orphan, &OPTIONS), Err(NoClientTable), "slots without their session");
+        let mut beyond = pages.clone();
+        beyond.put(&slot_key(ClientId(7), 2), &entries[1].1);
+        assert_eq!(ClientTable::read(&beyond, &OPTIONS), Err(NoClientTable), "a slot that was never granted");
+    }
+}

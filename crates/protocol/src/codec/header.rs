@@ -95,6 +95,8 @@ kinds! {
     GetPages = 0x031a "GETPAGES",
     Pages = 0x031b "PAGES",
     NewRoot = 0x031c "NEWROOT",
+    Revive = 0x031d "REVIVE",
+    ReviveOk = 0x031e "REVIVEOK",
 }
 
 /// The part of the header that is checked before the frame is there.

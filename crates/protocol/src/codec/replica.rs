@@ -15,8 +15,8 @@ use crate::log::Entry;
 use crate::message::{
     AlsoRecovering, Body, Bootstrap, Commit, CommitAck, ConfigurationInfo, DoViewChange, Founded, Founder,
     GetIncarnation, GetLog, GetState, KnownIncarnation, LogChunk, Message, NewRoot, NewState, Predict, PredictOk,
-    Prepare, PrepareOk, PrimaryState, QuorumCheckpoint, Recovery, RecoveryResponse, RequestId, StaleIncarnation,
-    StartView, StartViewChange, StartViewPending, StateContent, Vote,
+    Prepare, PrepareOk, PrimaryState, QuorumCheckpoint, Recovery, RecoveryResponse, RequestId, Revive, ReviveOk,
+    StaleIncarnation, StartView, StartViewChange, StartViewPending, StateContent, Survivor, Vote,
 };
 use crate::numbers::{
     ChainHash, ClientId, Incarnation, InstanceId, NodeId, Nonce, OpNumber, RequestNumber, SessionNumber, Time,
@@ -56,6 +56,8 @@ fn kind(body: &Body) -> Kind {
         Body::RecoveryResponse(_) => Kind::RecoveryResponse,
         Body::GetIncarnation(_) => Kind::GetIncarnation,
         Body::AlsoRecovering(_) => Kind::AlsoRecovering,
+        Body::Revive(_) => Kind::Revive,
+        Body::ReviveOk(_) => Kind::ReviveOk,
         Body::KnownIncarnation(_) => Kind::KnownIncarnation,
         Body::StaleIncarnation(_) => Kind::StaleIncarnation,
         Body::Bootstrap(_) => Kind::Bootstrap,
@@ -165,7 +167,13 @@ fn encode_body(body: &Body, out: &mut BytesMut) {
         Body::AlsoRecovering(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u32_le(m.attempt);
+            put_survivor(out, &m.survivor);
         }
+        Body::Revive(m) => {
+            put_u64s(out, [m.view.0, m.log_view.0, m.op.0]);
+            out.put_u128_le(m.head.0);
+        }
+        Body::ReviveOk(m) => out.put_u64_le(m.view.0),
         Body::KnownIncarnation(m) => {
             out.put_u128_le(m.nonce.0);
             out.put_u64_le(m.incarnation.0);
@@ -240,6 +248,14 @@ fn put_quorum_checkpoint(out: &mut BytesMut, checkpoint: &QuorumCheckpoint) {
     put_checkpoint_id(out, &checkpoint.agreed);
 }
 
+fn put_survivor(out: &mut BytesMut, survivor: &Survivor) {
+    let Survivor { has_journal, view, log_view, op, head, commit, commit_hash } = *survivor;
+    out.put_u8(u8::from(has_journal));
+    put_u64s(out, [view.0, log_view.0, op.0, commit.0]);
+    out.put_u128_le(head.0);
+    out.put_u128_le(commit_hash.0);
+}
+
 pub(super) fn put_crash_vector(out: &mut BytesMut, vector: &CrashVector) {
     debug_assert!(vector.len() <= MEMBERS_MAX);
     put_count(out, vector.len());
@@ -291,9 +307,18 @@ pub(super) fn decode_message(kind: Kind, envelope: &Envelope, reader: &mut Reade
         Kind::GetIncarnation => {
             Body::GetIncarnation(GetIncarnation { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
         }
-        Kind::AlsoRecovering => {
-            Body::AlsoRecovering(AlsoRecovering { nonce: nonce(reader)?, attempt: reader.u32("attempt")? })
-        }
+        Kind::AlsoRecovering => Body::AlsoRecovering(AlsoRecovering {
+            nonce: nonce(reader)?,
+            attempt: reader.u32("attempt")?,
+            survivor: survivor(reader)?,
+        }),
+        Kind::Revive => Body::Revive(Revive {
+            view: ViewNumber(reader.number("view that is to start")?),
+            log_view: log_view(reader)?,
+            op: op(reader)?,
+            head: head(reader)?,
+        }),
+        Kind::ReviveOk => Body::ReviveOk(ReviveOk { view: ViewNumber(reader.number("view that is to start")?) }),
         Kind::KnownIncarnation => Body::KnownIncarnation(KnownIncarnation {
             nonce: nonce(reader)?,
             incarnation: Incarnation(reader.number("incarnation known")?),
@@ -477,6 +502,18 @@ fn founders(reader: &mut Reader<'_>) -> Result<Vec<Founder>, DecodeError> {
             Ok(Founder { node, instance: InstanceId(reader.u128("instance of a founder")?) })
         })
         .collect()
+}
+
+fn survivor(reader: &mut Reader<'_>) -> Result<Survivor, DecodeError> {
+    Ok(Survivor {
+        has_journal: reader.bool("whether there is a journal")?,
+        view: ViewNumber(reader.number("view-number")?),
+        log_view: log_view(reader)?,
+        op: op(reader)?,
+        commit: commit(reader)?,
+        head: head(reader)?,
+        commit_hash: head(reader)?,
+    })
 }
 
 fn op(reader: &mut Reader<'_>) -> Result<OpNumber, DecodeError> {

@@ -103,6 +103,10 @@ pub enum Body {
     Pages(Box<Pages>),
     /// Answers GETPAGES when the sender no longer has that checkpoint.
     NewRoot(NewRoot),
+    /// All members have lost their memory: the sender is to lead with what its disk holds.
+    Revive(Revive),
+    /// Answers REVIVE.
+    ReviveOk(ReviveOk),
 }
 
 /// Names one request of one client: the paper's c and s (4.1), with session and slot.
@@ -369,6 +373,8 @@ pub struct AlsoRecovering {
     pub nonce: Nonce,
     /// The attempt that is answered.
     pub attempt: u32,
+    /// What its disk holds.
+    pub survivor: Survivor,
 }
 
 /// The highest incarnation of the receiver that the sender knows.
@@ -490,6 +496,45 @@ pub struct NewRoot {
     pub checkpoint: CheckpointId,
 }
 
+/// What the disk of a recovering replica holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Survivor {
+    /// Whether there is a journal at all. Without one the rest is zero.
+    pub has_journal: bool,
+    /// The view-number.
+    pub view: ViewNumber,
+    /// v': the view to which the log belongs.
+    pub log_view: ViewNumber,
+    /// How far the log goes.
+    pub op: OpNumber,
+    /// The chain hash there.
+    pub head: ChainHash,
+    /// How far it is known to be committed.
+    pub commit: OpNumber,
+    /// The chain hash there.
+    pub commit_hash: ChainHash,
+}
+
+/// REVIVE v, v', n: the sender has the best log of all, and leads view v once all have pledged themselves to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revive {
+    /// v: later than any that a disk has heard of.
+    pub view: ViewNumber,
+    /// v' of the log.
+    pub log_view: ViewNumber,
+    /// n: how far the log goes with which the view begins.
+    pub op: OpNumber,
+    /// The chain hash there.
+    pub head: ChainHash,
+}
+
+/// REVIVEOK v: the sender waits for that view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReviveOk {
+    /// v.
+    pub view: ViewNumber,
+}
+
 impl Body {
     /// The name, as the paper writes it.
     #[must_use]
@@ -523,6 +568,8 @@ impl Body {
             Self::GetPages(_) => "GETPAGES",
             Self::Pages(_) => "PAGES",
             Self::NewRoot(_) => "NEWROOT",
+            Self::Revive(_) => "REVIVE",
+            Self::ReviveOk(_) => "REVIVEOK",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Body, Message, RequestId, StateContent, Vote};
+use super::{Body, Message, RequestId, StateContent, Survivor, Vote};
 use crate::log::Entry;
 use crate::numbers::OpNumber;
 
@@ -41,7 +41,10 @@ impl fmt::Display for Message {
             }
             Body::GetIncarnation(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
             Body::KnownIncarnation(m) => write!(f, " x={:x} {}", m.nonce.0 >> 112, m.incarnation),
-            Body::AlsoRecovering(m) => write!(f, " x={:x}", m.nonce.0 >> 112),
+            Body::AlsoRecovering(m) => {
+                let Survivor { log_view, op, commit, .. } = m.survivor;
+                write!(f, " x={:x} {op} k{} v'={}", m.nonce.0 >> 112, commit.0, log_view.0)
+            }
             Body::StaleIncarnation(m) => write!(f, " {} {}", m.node, m.known),
             Body::Bootstrap(m) => write!(f, " instance={:x} heard={}", m.instance.0 >> 112, m.heard.len()),
             Body::Founded(m) => write!(f, " founders={}", m.founders.len()),
@@ -50,6 +53,8 @@ impl fmt::Display for Message {
             Body::PredictOk(m) => write!(f, " {}", m.request),
             Body::GetPages(m) => write!(f, " {} parts={}", m.checkpoint, m.parts.len()),
             Body::Pages(m) => write!(f, " {} parts={}", m.checkpoint, m.pages.len()),
+            Body::Revive(m) => write!(f, " v={} v'={} {}", m.view.0, m.log_view.0, m.op),
+            Body::ReviveOk(m) => write!(f, " v={}", m.view.0),
             Body::NewRoot(m) => write!(f, " {}", m.checkpoint),
         }
     }

@@ -57,6 +57,8 @@ impl<S: Service> Replica<S> {
                 Body::RecoveryResponse(_)
                     | Body::KnownIncarnation(_)
                     | Body::AlsoRecovering(_)
+                    | Body::Revive(_)
+                    | Body::ReviveOk(_)
                     | Body::StaleIncarnation(_)
                     | Body::NewState(_)
                     | Body::Pages(_)
@@ -67,7 +69,12 @@ impl<S: Service> Replica<S> {
             ),
             _ => !matches!(
                 body,
-                Body::RecoveryResponse(_) | Body::KnownIncarnation(_) | Body::AlsoRecovering(_) | Body::Founded(_)
+                Body::RecoveryResponse(_)
+                    | Body::KnownIncarnation(_)
+                    | Body::AlsoRecovering(_)
+                    | Body::Revive(_)
+                    | Body::ReviveOk(_)
+                    | Body::Founded(_)
             ),
         };
         if admitted { Ok(()) } else { Err(Ignored::WrongStatus) }

@@ -334,8 +334,6 @@ impl<S: Service> Replica<S> {
 
     /// Gives up sources that do not answer, and a checkpoint that is no longer needed.
     pub(super) fn tick_checkpoint_transfer(&mut self) {
-        self.checkpoints.unpin(self.now.monotonic);
-        self.repair_if_divergent();
         let is_needless = |transfer: &mut CheckpointTransfer| transfer.target.op <= self.executor.executed();
         if !self.checkpoints.is_divergent() && self.checkpoint_transfer.take_if(is_needless).is_some() {
             return;

@@ -110,6 +110,13 @@ impl Checkpoints {
         self.installed
     }
 
+    /// The op-numbers of the two newest ones, the older first; zero for none.
+    pub(super) fn kept_ops(&self) -> [OpNumber; 2] {
+        let mut ops = self.kept.iter().rev().map(|checkpoint| checkpoint.id.op);
+        let newest = ops.next().unwrap_or_default();
+        [ops.next().unwrap_or_default(), newest]
+    }
+
     pub(super) fn is_divergent(&self) -> bool {
         self.is_divergent
     }
@@ -199,6 +206,7 @@ impl<S: Service> Replica<S> {
             client_table,
         };
         let checkpoint = Checkpoint::new(header, taken.service, taken.client_table);
+        self.checkpoints.unpin(self.now.monotonic);
         let id = checkpoint.id;
         self.checkpoints.keep(checkpoint);
         self.outputs.push_back(Output::Event(Event::CheckpointTaken { id }));

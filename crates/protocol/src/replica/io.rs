@@ -1,5 +1,7 @@
 //! The one way in and the one way out of a replica: plain data.
 
+use std::collections::BTreeSet;
+
 use viewstamped_state::{Progress, Root, Snapshot};
 
 use crate::checkpoint::{Checkpoint, CheckpointId, CheckpointRoot};
@@ -7,7 +9,7 @@ use crate::configuration::Configuration;
 use crate::durability::Durability;
 use crate::identity::Identity;
 use crate::journal::{Record, Surviving};
-use crate::message::{FromClient, Message, NotServingReason, QuorumCheckpoint, ToClient};
+use crate::message::{FromClient, Message, NotServingReason, QuorumCheckpoint, Survivor, ToClient};
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, OpNumber, ViewNumber};
 use crate::options::{ClusterOptions, Options};
 
@@ -70,6 +72,12 @@ pub enum Input {
     /// `background` mode the replica goes on without one until the next checkpoint. In the `synchronous` mode a replica whose
     /// disk fails must not go on: end the process.
     JournalBroken,
+    /// An operator accepts that the group begins again with the best that the members' disks hold, and that what was acknowledged in
+    /// the last moments before all of them failed may be lost. Given to all members. Without effect while a quorum remembers.
+    ForceRecover {
+        /// Members that are gone for good: what they alone have is given up. All others must be there.
+        without: BTreeSet<NodeId>,
+    },
     /// Stop, so that the next start needs no recovery. Answered by [`Output::ShutDown`]; whatever comes after it is ignored.
     ShutDown,
 }
@@ -161,6 +169,13 @@ pub enum Event {
     QuorumLost {
         /// The members known to be recovering, this one included.
         recovering: Vec<NodeId>,
+    },
+    /// All members had lost their memory; the group begins again with what the disk of this one holds.
+    BeganAgain {
+        /// The view that it leads.
+        view: ViewNumber,
+        /// How far its log goes. What was acknowledged above is lost.
+        op: OpNumber,
     },
     /// The service panicked in an up-call. It is a bug of the service, and the group goes on.
     ServicePanicked {
@@ -322,6 +337,10 @@ pub struct Report {
     pub lag: u64,
     /// Its incarnation.
     pub incarnation: Incarnation,
+    /// Its journal certainly holds the log up to here.
+    pub durable_op: OpNumber,
+    /// Whether its journal cannot be written for now.
+    pub is_journal_broken: bool,
     /// The bytes its log counts.
     pub log_bytes: u64,
     /// Its log holds the entries above this; the rest is in a checkpoint.
@@ -336,4 +355,6 @@ pub struct Report {
     pub transfer: Option<TransferReport>,
     /// Sessions open.
     pub sessions: u64,
+    /// While it recovers, what its disk holds.
+    pub survivor: Option<Survivor>,
 }

@@ -16,6 +16,7 @@ mod invariants;
 mod io;
 mod new_primary;
 mod normal;
+mod outage;
 mod plausible;
 mod prediction;
 mod primary;
@@ -34,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use viewstamped_state::State;
 
 pub use fingerprint::Timer;
-pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName, TakeCheckpoint};
+pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName, TakeCheckpoint, TransferReport};
 
 use crate::configuration::Configuration;
 use crate::crash_vector::CrashVector;
@@ -193,6 +194,7 @@ impl<S: Service> Replica<S> {
             Input::Persisted { sequence } => self.on_persisted(sequence),
             Input::CheckpointSaved { op } => self.on_checkpoint_saved(op),
             Input::JournalBroken => self.on_journal_broken(),
+            Input::ForceRecover { without } => self.on_force_recover(without),
             Input::ShutDown => self.on_shut_down(),
         }
         self.execute();
@@ -240,6 +242,8 @@ impl<S: Service> Replica<S> {
             Body::RecoveryResponse(m) => self.on_recovery_response(header, *m),
             Body::GetIncarnation(m) => self.on_get_incarnation(header, m),
             Body::AlsoRecovering(m) => self.on_also_recovering(header, m),
+            Body::Revive(m) => self.on_revive(header, m),
+            Body::ReviveOk(m) => self.on_revive_ok(header, m),
             Body::KnownIncarnation(m) => self.on_known_incarnation(header, m),
             Body::StaleIncarnation(m) => self.on_stale_incarnation(m),
             Body::Bootstrap(m) => self.on_bootstrap(header, m),
@@ -347,6 +351,7 @@ impl<S: Service> Replica<S> {
     /// What an operator wants to know.
     #[must_use]
     pub fn report(&self) -> Report {
+        let (durable_op, is_journal_broken) = self.journal_report();
         let head = self.log.op().max(self.heard_op);
         Report {
             id: self.id,
@@ -366,8 +371,11 @@ impl<S: Service> Replica<S> {
             checkpoint: self.checkpoints.newest_id(),
             quorum_checkpoint: self.checkpoints.quorum(),
             is_divergent: self.checkpoints.is_divergent(),
+            durable_op,
+            is_journal_broken,
             transfer: self.checkpoint_transfer.as_ref().map(CheckpointTransfer::report),
             sessions: self.executor.client_table().len() as u64,
+            survivor: self.survivor(),
         }
     }
 
@@ -408,6 +416,9 @@ impl<S: Service> Replica<S> {
             commit: self.commit,
             executed: self.executor.executed(),
             installed: self.checkpoints.installed_op(),
+            kept: self.checkpoints.kept_ops(),
+            quorum_has: self.checkpoints.quorum().held,
+            is_divergent: self.checkpoints.is_divergent(),
             crash_vector: &self.crash_vector,
             do_view_changes: self.status.do_view_changes(),
         }
@@ -435,6 +446,12 @@ pub struct Probe<'a> {
     pub executed: OpNumber,
     /// The op-number of the checkpoint it has installed last; zero when it has executed everything itself.
     pub installed: OpNumber,
+    /// The op-numbers of its two newest checkpoints, the older first; zero for none.
+    pub kept: [OpNumber; 2],
+    /// The op-number at or above which a quorum has a checkpoint, as far as it knows.
+    pub quorum_has: OpNumber,
+    /// Whether its state is not that of a quorum.
+    pub is_divergent: bool,
     /// The incarnations it knows.
     pub crash_vector: &'a CrashVector,
     /// As the primary of a new view, the DOVIEWCHANGEs it holds (its own included); else empty.

@@ -26,6 +26,8 @@ impl<S: Service> Replica<S> {
         } else {
             self.enter_backup();
         }
+        // What could have gone meanwhile was promised to this view (V11).
+        self.cut_log();
         self.status_changed();
     }
 
@@ -37,6 +39,7 @@ impl<S: Service> Replica<S> {
     fn enter_backup(&mut self) {
         self.status = Status::Backup(Backup { ack_owed: true, ..Backup::default() });
         self.primary_heard();
+        self.repair_if_divergent();
     }
 
     /// The primary of this view, or of a later one, is alive.

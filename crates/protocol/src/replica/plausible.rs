@@ -2,7 +2,7 @@
 
 use crate::crash_vector::CrashVector;
 use crate::log::Entry;
-use crate::message::{Body, Message, QuorumCheckpoint, StateContent};
+use crate::message::{Body, Message, QuorumCheckpoint, StateContent, Survivor};
 use crate::numbers::{OpNumber, Timestamp};
 
 /// Half of all numbers. All of them count events, from zero, one at a time.
@@ -49,9 +49,14 @@ fn has_plausible_body(body: &Body) -> bool {
         Body::PredictOk(m) => all(&[m.request.session.0, m.request.number.0]),
         Body::GetPages(m) => all(&[m.checkpoint.op.0]),
         Body::Pages(m) => all(&[m.checkpoint.op.0]),
+        Body::AlsoRecovering(m) => {
+            let Survivor { view, log_view, op, commit, .. } = m.survivor;
+            all(&[view.0, op.0]) && log_view <= view && commit <= op
+        }
+        Body::Revive(m) => all(&[m.view.0, m.op.0]) && m.log_view < m.view,
+        Body::ReviveOk(m) => all(&[m.view.0]),
         Body::NewRoot(m) => all(&[m.checkpoint.op.0]),
         Body::GetIncarnation(_)
-        | Body::AlsoRecovering(_)
         | Body::Bootstrap(_)
         | Body::Founded(_)
         | Body::GetConfiguration

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Replica;
 use super::choice::{crash_consistent, recovery_response};
 use super::io::{Event, Ignored, Output};
+use super::outage::Outage;
 use super::staged::Staged;
 use super::state_transfer::Transfer;
 use super::status::{Found, Recovering, RecoveryStage, Status};
@@ -42,6 +43,7 @@ impl<S: Service> Replica<S> {
             also_recovering: BTreeSet::new(),
             also_recovering_before: BTreeSet::new(),
             quorum_lost: false,
+            outage: Outage::default(),
             view_floor: ViewNumber::ZERO,
         });
         self.status_changed();
@@ -110,6 +112,8 @@ impl<S: Service> Replica<S> {
         recovering.retries += 1;
         recovering.retry_at = now.after(retry_delay(&self.options, recovering.retries));
         let attempt = recovering.retries;
+        self.judge_quorum();
+        let Status::Recovering(recovering) = &self.status else { return };
         let body = match &recovering.stage {
             RecoveryStage::AskIncarnation { nonce, .. } => {
                 Body::GetIncarnation(GetIncarnation { nonce: *nonce, attempt })
@@ -120,7 +124,6 @@ impl<S: Service> Replica<S> {
             }
             RecoveryStage::Saving => return,
         };
-        self.judge_quorum();
         self.broadcast(body);
     }
 
@@ -175,10 +178,9 @@ impl<S: Service> Replica<S> {
 
     /// A replica that recovers takes part in nothing, but says why it cannot help.
     fn confess_if_recovering(&mut self, header: Header, nonce: Nonce, attempt: u32) -> Result<(), Ignored> {
-        if !matches!(self.status, Status::Recovering(_)) {
-            return Ok(());
-        }
-        self.send(header.from, Body::AlsoRecovering(AlsoRecovering { nonce, attempt }));
+        let Status::Recovering(recovering) = &self.status else { return Ok(()) };
+        let survivor = recovering.outage.own;
+        self.send(header.from, Body::AlsoRecovering(AlsoRecovering { nonce, attempt, survivor }));
         Err(Ignored::WrongStatus)
     }
 
@@ -252,17 +254,21 @@ impl<S: Service> Replica<S> {
 
     /// 4.3 step 3: enough answers, that no crash has made void, with the primary of the latest view heard of among them.
     fn evaluate_responses(&mut self) {
-        let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
+        let Status::Recovering(recovering) = &self.status else { unreachable!("asked by status") };
         let (nonce, responses, found_view) = match &recovering.stage {
             RecoveryStage::Asking { nonce, responses } => (*nonce, responses, None),
             RecoveryStage::Fetching { nonce, responses, found } => (*nonce, responses, Some(found.view)),
             _ => return,
         };
-        let Some(found) = found_in(responses, self.configuration.quorum()) else { return };
+        let by_quorum = found_in(responses, self.configuration.quorum());
+        let Some(found) = by_quorum.or_else(|| self.found_by_pledge(responses)) else { return };
         if found.view < recovering.view_floor || found_view.is_some_and(|view| view >= found.view) {
             return;
         }
-        recovering.stage = RecoveryStage::Fetching { nonce, responses: responses.clone(), found: found.clone() };
+        let stage = RecoveryStage::Fetching { nonce, responses: responses.clone(), found: found.clone() };
+        if let Status::Recovering(recovering) = &mut self.status {
+            recovering.stage = stage;
+        }
         let source = self.primary_of(found.view);
         // What was fetched of an older view's log was never relied on.
         self.keep_what_was_fetched();
@@ -347,6 +353,11 @@ impl<S: Service> Replica<S> {
         if *nonce != m.nonce || recovering.retries != m.attempt {
             return Err(Ignored::Unasked);
         }
+        let report = (header.incarnation, m.survivor);
+        if recovering.outage.reports.insert(header.from, report).is_some_and(|known| known != report) {
+            // It may have remembered in between.
+            recovering.also_recovering_before.remove(&header.from);
+        }
         recovering.also_recovering.insert(header.from);
         Ok(())
     }
@@ -359,13 +370,16 @@ impl<S: Service> Replica<S> {
         let Status::Recovering(recovering) = &mut self.status else { unreachable!("asked by status") };
         let last = std::mem::take(&mut recovering.also_recovering);
         let before = std::mem::replace(&mut recovering.also_recovering_before, last);
-        let both: Vec<NodeId> = before.intersection(&recovering.also_recovering_before).copied().collect();
+        let both: BTreeSet<NodeId> = before.intersection(&recovering.also_recovering_before).copied().collect();
         let is_lost = others - both.len() < quorum;
         if is_lost && !std::mem::replace(&mut recovering.quorum_lost, is_lost) {
-            let members = both.into_iter().chain([self.id]).collect();
+            let members = both.iter().copied().chain([self.id]).collect();
             self.outputs.push_back(Output::Event(Event::QuorumLost { recovering: members }));
         } else {
             recovering.quorum_lost = is_lost;
+        }
+        if is_lost {
+            self.begin_again_if_best(&both);
         }
     }
 }
@@ -379,7 +393,7 @@ impl Recovering {
 }
 
 /// Orders the answers of one node: those of a later life, of a later view, with a longer log are newer (C4).
-fn freshness(message: &Message) -> (Incarnation, ViewNumber, Option<OpNumber>) {
+pub(super) fn freshness(message: &Message) -> (Incarnation, ViewNumber, Option<OpNumber>) {
     let op = recovery_response(message).primary.map(|primary| primary.op);
     (message.header.incarnation, message.header.view, op)
 }

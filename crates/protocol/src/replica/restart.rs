@@ -13,7 +13,8 @@ use crate::client_table::ClientTable;
 use crate::identity::Identity;
 use crate::journal::Surviving;
 use crate::log::Log;
-use crate::numbers::OpNumber;
+use crate::message::Survivor;
+use crate::numbers::{Incarnation, OpNumber, ViewNumber};
 use crate::service::Service;
 
 impl<S: Service> Replica<S> {
@@ -97,17 +98,23 @@ impl<S: Service> Replica<S> {
     /// T8: what lies above the commit mark may have been replaced since. It is kept as a guess, which one hash proves or refutes.
     /// What lies below is certain, and not fetched again.
     fn trust_prefix(&mut self, surviving: Surviving) {
-        let Surviving { view, mut log, commit, .. } = surviving;
+        let Surviving { view, log_view, mut log, commit, crash_vector, incarnation, .. } = surviving;
         self.finish_in_view_or_later(view);
+        self.crash_vector.merge(&crash_vector);
+        let has_journal = incarnation > Incarnation::ZERO;
+        let survivor = Survivor { has_journal, view, log_view, ..Survivor::default() };
         if !log.matches(self.log.base(), self.log.head_hash()) || commit < self.log.base() {
             // It does not reach up to the checkpoint, which is all that is certain then.
-            return;
+            let tail = Staged::new(self.log.op(), self.log.head_hash());
+            return self.note_survivor(Survivor { has_journal: false, log_view: ViewNumber::ZERO, ..survivor }, tail);
         }
         let above = log.iter_above(commit).cloned().collect();
         let hash = log.hash_at(commit).expect("folded within the log");
-        self.spare = Staged::from_run(commit, hash, above).ok();
+        let tail = Staged::from_run(commit, hash, above).expect("folded, so chained");
         log.truncate(commit);
         (self.log, self.commit) = (log, commit);
+        self.spare = Some(tail.clone());
+        self.note_survivor(survivor, tail);
     }
 
     /// The others hold another log than the one that was trusted. So the disk lied, and nothing it holds is certain.

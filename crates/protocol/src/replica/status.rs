@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::checkpoints::Reports;
 use super::io::StatusName;
+use super::outage::Outage;
 use super::prediction::PreSteps;
 use super::reach::Reach;
 use super::staged::Staged;
@@ -141,6 +142,8 @@ pub(super) struct Recovering {
     pub also_recovering_before: BTreeSet<NodeId>,
     /// So many did both times that too few are left who remember.
     pub quorum_lost: bool,
+    /// What is known in case that nobody remembers.
+    pub outage: Outage,
     /// It was in this view before, by its disk, and goes back into no earlier one.
     pub view_floor: ViewNumber,
 }

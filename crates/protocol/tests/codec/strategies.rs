@@ -271,6 +271,20 @@ fn normal_body() -> BoxedStrategy<Body> {
     .boxed()
 }
 
+fn survivor() -> impl Strategy<Value = Survivor> {
+    (any::<bool>(), view(), view(), op(), hash(), op(), hash()).prop_map(
+        |(has_journal, view, log_view, op, head, commit, commit_hash)| Survivor {
+            has_journal,
+            view,
+            log_view,
+            op,
+            head,
+            commit,
+            commit_hash,
+        },
+    )
+}
+
 fn recovery_body() -> BoxedStrategy<Body> {
     let primary =
         (op(), op(), hash(), op()).prop_map(|(op, commit, head, base)| PrimaryState { op, commit, head, base });
@@ -282,7 +296,15 @@ fn recovery_body() -> BoxedStrategy<Body> {
             op,
             view
         })),
-        (nonce(), any::<u32>()).prop_map(|(nonce, attempt)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt })),
+        (nonce(), any::<u32>(), survivor())
+            .prop_map(|(nonce, attempt, survivor)| Body::AlsoRecovering(AlsoRecovering { nonce, attempt, survivor })),
+        (view(), view(), op(), hash()).prop_map(|(view, log_view, op, head)| Body::Revive(Revive {
+            view,
+            log_view,
+            op,
+            head
+        })),
+        view().prop_map(|view| Body::ReviveOk(ReviveOk { view })),
         (nonce(), crash_vector(), option::of(primary)).prop_map(|(nonce, crash_vector, primary)| {
             Body::RecoveryResponse(Box::new(RecoveryResponse { nonce, crash_vector, primary }))
         }),
@@ -354,14 +376,16 @@ fn client_reply() -> BoxedStrategy<ClientReply> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let purpose = prop_oneof![Just(Purpose::Replica), Just(Purpose::Bulk), Just(Purpose::Client)];
-    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>(), any::<u64>()).prop_map(
-        |(cluster, node, incarnation, purpose, version, process)| Hello {
+    let durability = option::of(prop::sample::select(Durability::ALL.to_vec()));
+    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>(), any::<u64>(), durability).prop_map(
+        |(cluster, node, incarnation, purpose, version, process, durability)| Hello {
             cluster,
             node,
             incarnation,
             purpose,
             version,
             process,
+            durability,
         },
     )
 }
@@ -375,8 +399,9 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             Frame::FromClient(FromClient { cluster, epoch: EpochNumber(epoch), client, body })
         }),
         5 => (header(), client(), client_reply())
-            .prop_map(|(header, client, body)| Frame::ToClient(ToClient { header, client, body })),
-        1 => hello().prop_map(Frame::Hello),
+            .prop_map(|(header, client, body)| Frame::ToClient(ToClient { header, client, body }))
+            .boxed(),
+        1 => hello().prop_map(Frame::Hello).boxed(),
         1 => Just(Frame::StatusRequest),
         1 => bytes().prop_map(Frame::Status),
     ]

@@ -5,6 +5,7 @@ mod script;
 
 mod bootstrap;
 mod broken_peers;
+mod checkpoints;
 mod client;
 mod durability;
 mod everywhere;

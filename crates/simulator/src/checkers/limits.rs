@@ -3,7 +3,7 @@
 use viewstamped_protocol::log::Entry;
 use viewstamped_protocol::message::{Body, LogChunk, StateContent};
 use viewstamped_protocol::replica::Probe;
-use viewstamped_protocol::{Message, Options};
+use viewstamped_protocol::{Message, Options, StatusName};
 
 use crate::checkers::{Checked, hold};
 
@@ -29,6 +29,15 @@ impl Limits {
             "{} keeps {} bytes of log, where {limit} are allowed",
             probe.id,
             probe.log.bytes()
+        );
+        let [older, newer] = probe.kept;
+        let must_cut = probe.status == StatusName::Normal && !probe.is_divergent && newer <= probe.quorum_has;
+        hold!(
+            NAME,
+            !must_cut || probe.log.base() >= older,
+            "{} keeps its log from {} on, although a quorum has its checkpoint at {newer}, and it one at {older} as well",
+            probe.id,
+            probe.log.base()
         );
         Ok(())
     }

@@ -27,6 +27,7 @@ use viewstamped_protocol::{
     ChainHash, CheckpointId, CheckpointRoot, Configuration, Incarnation, Message, NodeId, OpNumber, Options,
     StatusName, ViewNumber,
 };
+use viewstamped_state::Root;
 
 use crate::history::History;
 use crate::observed::{UpCall, digest_of};
@@ -88,6 +89,12 @@ pub(crate) struct Seen {
     pub(crate) executed: OpNumber,
     /// The checkpoint it has installed last.
     pub(crate) installed: OpNumber,
+    /// Where its log begins.
+    pub(crate) base: OpNumber,
+    /// Its newest checkpoint.
+    pub(crate) checkpoint: OpNumber,
+    /// The checkpoint that a quorum has, as far as it knows.
+    pub(crate) quorum_has: OpNumber,
     /// Whether it is the one to lead its view.
     pub(crate) leads: bool,
 }
@@ -107,6 +114,9 @@ impl Seen {
             commit: probe.commit,
             executed: probe.executed,
             installed: probe.installed,
+            base: probe.log.base(),
+            checkpoint: probe.kept[1],
+            quorum_has: probe.quorum_has,
             leads: known.unwrap_or_else(|| configuration.primary(probe.view) == probe.id),
         }
     }
@@ -126,6 +136,8 @@ impl Seen {
 #[derive(Debug)]
 pub(crate) struct Checkers {
     configuration: Configuration,
+    /// Whether the service does the same everywhere.
+    is_deterministic: bool,
     ghost: Ghost,
     seen: Vec<Option<Seen>>,
     consistency: consistency::Consistency,
@@ -139,19 +151,22 @@ pub(crate) struct Checkers {
     recover: recover::Recover,
     /// The roots of all checkpoints.
     checkpoints: BTreeMap<OpNumber, CheckpointRoot>,
+    /// The roots of the states in them: the service's and the client-table's.
+    states: BTreeMap<OpNumber, (Root, Root)>,
 }
 
 impl Checkers {
     /// Checkers for a group that has not begun.
-    pub(crate) fn new(configuration: &Configuration, options: Vec<Options>) -> Self {
+    pub(crate) fn new(configuration: &Configuration, options: Vec<Options>, is_deterministic: bool) -> Self {
         let members = configuration.len();
         Self {
             configuration: configuration.clone(),
+            is_deterministic,
             ghost: Ghost::default(),
             seen: vec![None; members],
             consistency: consistency::Consistency::new(configuration.clone()),
             durability: durability::Durability::new(configuration.clone()),
-            execution: execution::Execution::new(members),
+            execution: execution::Execution::new(members, is_deterministic),
             limits: limits::Limits::new(options),
             log_match: log_match::LogMatch::default(),
             primary: primary::Primary::default(),
@@ -159,6 +174,7 @@ impl Checkers {
             quorum: quorum::Quorum::new(configuration.clone()),
             recover: recover::Recover::new(members),
             checkpoints: BTreeMap::new(),
+            states: BTreeMap::new(),
         }
     }
 
@@ -257,13 +273,41 @@ impl Checkers {
     /// I-CKPT: the checkpoint at one op-number is the same everywhere, whoever took it or fetched it.
     pub(crate) fn has_checkpoint(&mut self, id: NodeId, checkpoint: CheckpointId) -> Checked {
         let known = *self.checkpoints.entry(checkpoint.op).or_insert(checkpoint.root);
-        hold!("I-CKPT", known == checkpoint.root, "{id} has {checkpoint}, where others have the root {known:?}");
+        let same = known == checkpoint.root || !self.is_deterministic;
+        hold!("I-CKPT", same, "{id} has {checkpoint}, where others have the root {known:?}");
+        Ok(())
+    }
+
+    /// I-CKPT: so are the states in it.
+    pub(crate) fn hashed(&mut self, id: NodeId, op: OpNumber, roots: (Root, Root)) -> Checked {
+        if !self.is_deterministic {
+            return Ok(());
+        }
+        let (service, client_table) = *self.states.entry(op).or_insert(roots);
+        hold!(
+            "I-CKPT",
+            roots.0 == service,
+            "the checkpoint of {id} at {op} has another state of the service than others"
+        );
+        hold!("I-CKPT", roots.1 == client_table, "the checkpoint of {id} at {op} has another client-table than others");
+        Ok(())
+    }
+
+    /// I-STATE: what was installed is what those have who executed all of it. `restored` is the root of the state that the service
+    /// was restored from.
+    pub(crate) fn installed(&self, id: NodeId, op: OpNumber, restored: Option<Root>) -> Checked {
+        if !self.is_deterministic {
+            return Ok(());
+        }
+        let taken = self.states.get(&op).map(|(service, _)| *service);
+        hold!("I-STATE", taken.is_some(), "{id} has installed a checkpoint at {op}, which nobody has taken");
+        hold!("I-STATE", restored == taken, "{id} has installed another state at {op} than those had who executed it");
         Ok(())
     }
 
     /// Checks an answer a replica gives to a client.
     pub(crate) fn answered(&self, message: &ToClient) -> Checked {
-        replies::check(&self.ghost, message)
+        replies::check(&self.ghost, message, self.is_deterministic)
     }
 }
 

@@ -95,6 +95,8 @@ impl Bounds {
             | Body::ViewHint
             | Body::StaleIncarnation(_)
             | Body::AlsoRecovering(_)
+            | Body::Revive(_)
+            | Body::ReviveOk(_)
             | Body::Bootstrap(_)
             | Body::Founded(_) => false,
             _ => true,

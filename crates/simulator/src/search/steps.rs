@@ -3,6 +3,7 @@
 //! A group has far more states than its replicas have, because theirs combine. So almost every step of the search is a look-up.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use viewstamped_map::Map;
 use viewstamped_protocol::message::{Body, ClientRequest, Header, StartViewChange, ToClient};
@@ -175,7 +176,7 @@ impl Steps {
             surviving: None,
             seed: seed(place, boots),
         };
-        let replica = Replica::new(setup, Observed::new(Map, calls.clone()), MOMENT);
+        let replica = Replica::new(setup, Observed::new(Map, calls.clone(), Rc::default()), MOMENT);
         let seen = Seen::of(boots, &replica.probe(), None, &self.configuration);
         Local {
             replica,

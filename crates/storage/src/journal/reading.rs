@@ -186,9 +186,15 @@ impl Reading {
         }
         let (mut torn_sectors, mut present) = (0, 0);
         let mut first_fault = None;
-        for number in start..limit {
+        let mut number = start;
+        while number < limit {
+            // A large ring in its first lap is mostly not there yet.
+            let next = sectors.next_available(number).unwrap_or(number + 1).min(limit);
             match classify(sectors, number, start) {
-                Class::Prepared => continue,
+                Class::Prepared => {
+                    number = next;
+                    continue;
+                }
                 Class::Part { sectors } if torn_sectors == 0 || torn_sectors == sectors => {
                     torn_sectors = sectors;
                     present += 1;
@@ -203,7 +209,8 @@ impl Reading {
                 }
             }
             let first = if self.unprepared.is_empty() { number } else { self.unprepared.start };
-            self.unprepared = first..number + 1;
+            self.unprepared = first..next;
+            number = next;
         }
         let torn_end = start + u64::from(torn_sectors.max(1));
         match first_fault {

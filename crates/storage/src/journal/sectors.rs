@@ -37,6 +37,11 @@ impl<'a> Sectors<'a> {
         self.available == self.ring
     }
 
+    /// If the file ends before sector `number`: the number of the next one that is in it again, in the next lap.
+    pub(super) fn next_available(&self, number: u64) -> Option<u64> {
+        (number % self.ring >= self.available).then(|| (number + 1).next_multiple_of(self.ring))
+    }
+
     /// The sector for `number`, with what it says of itself and its checksum, whatever its number.
     pub(super) fn read(&mut self, number: u64) -> Result<(SectorHeader, u32, &[u8]), Reason> {
         let place = number % self.ring;

@@ -1,14 +1,17 @@
 //! Which units of the file are in use. Kept in memory only; found anew when a checkpoint is loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::Place;
 
+/// So many gaps are looked at before a record gives up to lie behind the one before. 32: a write of its own costs more than to look.
+const NEAR_GAPS: usize = 32;
+
 /// The free and the used units of a page file.
 ///
-/// Records are placed by ascending address: [`Space::rewind`] goes to the front, and from there every record takes the next gap that
-/// holds it, or grows the file. So the records of one checkpoint are written in one sweep, one behind the other where that is
-/// possible, and the file stays about as small as what lies in it.
+/// Records are placed by ascending address: [`Space::rewind`] goes to the front, and from there every record takes one of the next gaps
+/// that holds it, or else the smallest one anywhere, or else grows the file. So the records of one checkpoint are written in about one
+/// sweep, one behind the other where that is possible, and the file stays about as small as what lies in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Space {
     /// The first unit that records may use.
@@ -17,7 +20,9 @@ pub(crate) struct Space {
     end: u64,
     /// Where each gap below `end` begins, and its units. No two gaps touch, and none touches `end`.
     gaps: BTreeMap<u64, u64>,
-    /// Where the search for a gap goes on.
+    /// The units of each gap, and where it begins.
+    by_units: BTreeSet<(u64, u64)>,
+    /// Where the next record should lie.
     cursor: u64,
 }
 
@@ -28,7 +33,7 @@ pub(crate) struct Overlap(pub(crate) Place);
 impl Space {
     /// All units from `begin` on are free.
     pub(crate) fn new(begin: u64) -> Self {
-        Self { begin, end: begin, gaps: BTreeMap::new(), cursor: begin }
+        Self { begin, end: begin, gaps: BTreeMap::new(), by_units: BTreeSet::new(), cursor: begin }
     }
 
     /// Exactly these places are in use.
@@ -43,7 +48,7 @@ impl Space {
                 return Err(Overlap(place));
             }
             if place.unit() > space.end {
-                space.gaps.insert(space.end, place.unit() - space.end);
+                space.add_gap(space.end, place.unit() - space.end);
             }
             space.end = place.end();
         }
@@ -67,15 +72,22 @@ impl Space {
 
     /// The place of a record of `units` units; `None`: it is too large for any place.
     pub(crate) fn allocate(&mut self, units: u64) -> Option<Place> {
-        let gap = self.gaps.range(self.cursor..).find(|(_, free)| **free >= units).map(|(unit, free)| (*unit, *free));
-        let (unit, rest) = gap.map_or((self.end, 0), |(unit, free)| (unit, free - units));
+        let near = self.gaps.range(self.cursor..).take(NEAR_GAPS).find(|(_, free)| **free >= units);
+        let near = near.map(|(unit, free)| (*unit, *free));
+        let smallest = || self.by_units.range((units, 0)..).next().map(|(free, unit)| (*unit, *free));
+        let Some((unit, free)) = near.or_else(smallest) else {
+            let place = Place::new(self.end, units)?;
+            self.end = place.end();
+            return Some(place);
+        };
         let place = Place::new(unit, units)?;
-        self.gaps.remove(&unit);
-        if rest > 0 {
-            self.gaps.insert(place.end(), rest);
+        self.remove_gap(unit);
+        if free > units {
+            self.add_gap(place.end(), free - units);
         }
-        self.cursor = place.end();
-        self.end = self.end.max(place.end());
+        if near.is_some() {
+            self.cursor = place.end();
+        }
         Some(place)
     }
 
@@ -85,19 +97,29 @@ impl Space {
         if let Some((before, free)) = self.gaps.range(..unit).next_back().map(|(unit, free)| (*unit, *free)) {
             assert!(before + free <= unit, "{place} is free already");
             if before + free == unit {
-                self.gaps.remove(&before);
+                self.remove_gap(before);
                 (unit, units) = (before, units + free);
             }
         }
-        if let Some(free) = self.gaps.remove(&place.end()) {
+        if let Some(free) = self.remove_gap(place.end()) {
             units += free;
         }
         if unit + units == self.end {
             self.end = unit;
         } else {
-            self.gaps.insert(unit, units);
+            self.add_gap(unit, units);
         }
-        self.cursor = self.cursor.min(unit);
+    }
+
+    fn add_gap(&mut self, unit: u64, units: u64) {
+        self.gaps.insert(unit, units);
+        self.by_units.insert((units, unit));
+    }
+
+    fn remove_gap(&mut self, unit: u64) -> Option<u64> {
+        let units = self.gaps.remove(&unit)?;
+        self.by_units.remove(&(units, unit));
+        Some(units)
     }
 }
 
@@ -134,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn a_large_record_leaves_the_gaps_to_the_small_ones() {
+        let mut space = Space::new(BEGIN);
+        let places: Vec<Place> = (0..100).map(|_| space.allocate(2).unwrap()).collect();
+        places.iter().step_by(2).for_each(|place| space.release(*place));
+        space.rewind();
+        assert_eq!(space.allocate(50), Some(place(232, 50)));
+        assert_eq!(space.allocate(2), Some(places[0]));
+        assert_eq!(space.allocate(1), Some(place(places[2].unit(), 1)));
+        assert_eq!(space.allocate(1), Some(place(places[2].unit() + 1, 1)));
+    }
+
+    #[test]
     fn neighbouring_gaps_become_one_and_the_last_one_shortens_the_file() {
         let mut space = Space::new(BEGIN);
         let places: Vec<Place> = [2, 2, 2, 2].map(|units| space.allocate(units).unwrap()).to_vec();
@@ -165,6 +199,7 @@ mod tests {
                 }
                 let known = Space::with(BEGIN, used.clone()).expect("no two places overlap");
                 prop_assert_eq!((space.end(), space.used(), &space.gaps), (known.end(), known.used(), &known.gaps));
+                prop_assert_eq!(&space.by_units, &known.by_units);
             }
         }
     }

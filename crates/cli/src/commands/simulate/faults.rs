@@ -33,8 +33,8 @@ pub(super) struct FaultFlags {
     spare: Vec<u64>,
     /// How often something fails: loss=5%, duplication, slow, echo (a copy minutes later), foreign (another cluster's message),
     /// corruption, misrouting, refusal, wipe, flapping as chances; crash=2s, partition, pause, client-crash, client-cut,
-    /// clock-jump as the mean time between two; off for never. all=off switches off what is not named after it. May be
-    /// given more than once
+    /// clock-jump, service-drop as the mean time between two; off for never. all=off switches off what is not named after it.
+    /// May be given more than once
     #[arg(long = "fault", value_name = "FAULT=RATE")]
     faults: Vec<FaultRate>,
 }

@@ -306,3 +306,53 @@ fn sectors_of_a_history_that_was_given_up_are_noticed() {
         assert!(matches!(reason(&opened), Reason::Content(_)), "{shown:b}: {:?}", opened.verdict);
     }
 }
+
+/// A checksum does not make nonsense sensible.
+#[test]
+fn nonsense_under_a_right_checksum_is_doubtful_or_as_written() {
+    let (disk, writer) = written(1000);
+    let bytes = disk.content(JOURNAL).unwrap();
+    let live: Vec<u64> = (writer.from.unwrap().sector..writer.journal.end().sector + 1).collect();
+    let mut random = Random(3);
+    for _ in 0..5000 {
+        let at = byte_of(&writer, live[random.below(live.len() as u64) as usize]);
+        let mut nonsense = bytes.clone();
+        let sector = &mut nonsense[at..at + 512];
+        // The fields of the sector and of the batch.
+        let place = 4 + random.below(40) as usize;
+        let value = match random.below(3) {
+            0 => 0xff,
+            1 => 0,
+            _ => random.below(256) as u8,
+        };
+        if sector[place] == value {
+            continue;
+        }
+        sector[place] = value;
+        let checksum = crc32c::crc32c_append(writer.journal.ring.seed, &sector[4..]);
+        sector[..4].copy_from_slice(&checksum.to_le_bytes());
+        disk.replace(JOURNAL, nonsense);
+        let opened = Journal::read(&disk, OWNER, writer.from).unwrap();
+        // A changed checksum is one to which the batch after it is not chained, so only the last one can be changed unseen.
+        let last = sector_of(&writer, writer.journal.next() - 1);
+        if at < byte_of(&writer, last) || last % writer.journal.ring.sectors < live[0] % writer.journal.ring.sectors {
+            assert!(!opened.verdict.is_certain(), "byte {place} of the sector at {at}");
+        }
+    }
+}
+
+/// The ring of a journal may be much larger than its file.
+#[test]
+fn a_large_ring_that_was_hardly_used_is_opened_at_once() {
+    let disk = SimulatedDisk::new();
+    let options = JournalOptions { bytes: u64::MAX, ..SMALL };
+    let mut journal = Journal::create(&disk, OWNER, options, 0, None).unwrap();
+    journal.append(0, &[b"first"]).unwrap();
+    journal.sync().unwrap();
+    let opened = Journal::open(&disk, OWNER, options, None).unwrap();
+    assert_eq!((opened.verdict, opened.end), (Verdict::Whole, journal.end()));
+    let mut journal = opened.journal.unwrap();
+    journal.append(1, &[&[1; 100 << 10]]).unwrap();
+    journal.sync().unwrap();
+    assert_eq!(Journal::read(&disk, OWNER, None).unwrap().end, journal.end());
+}

@@ -32,6 +32,26 @@ fn under_random_updates_the_file_stays_below_twice_what_lies_in_it() {
 }
 
 #[test]
+fn long_values_among_short_ones_do_not_make_it_grow() {
+    let disk = SimulatedDisk::new();
+    let (mut pages, _) = open(&disk);
+    let (mut state, mut numbers, mut largest) = (State::default(), Numbers(12), 0.0_f64);
+    for round in 0..250 {
+        for _ in 0..30 {
+            let (key, bytes) = (numbers.below(3000), numbers.below(100));
+            state.put(&key.to_be_bytes(), &numbers.bytes(bytes));
+        }
+        let (key, bytes) = (numbers.below(20), numbers.below(60_000));
+        state.put(&key.to_be_bytes(), &numbers.bytes(bytes));
+        save(&mut pages, &checkpoint(round, vec![], &state, &State::default()), 1 << 20).unwrap();
+        if round > 100 {
+            largest = largest.max(pages.file_bytes() as f64 / pages.used_bytes() as f64);
+        }
+    }
+    assert!(largest < 2.1, "{largest} times what lies in it");
+}
+
+#[test]
 fn the_file_is_cut_when_most_of_it_is_free() {
     let disk = SimulatedDisk::new();
     let (mut pages, _) = open(&disk);
