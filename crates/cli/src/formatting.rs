@@ -4,7 +4,8 @@ use std::path::Path;
 
 use viewstamped::{ClusterId, ClusterOptions, Configuration, NodeId};
 use viewstamped_protocol::{Identity, InstanceId};
-use viewstamped_storage::{Directory, DirectoryError, Durability, Found, IdentityFile};
+use viewstamped_storage::io::RealDisk;
+use viewstamped_storage::{CleanMarker, Directory, DirectoryError, Durability, Found, FoundMarker, IdentityFile};
 
 use crate::failure::Failure;
 
@@ -20,6 +21,22 @@ pub(crate) struct NewReplica {
     pub(crate) options: ClusterOptions,
     /// What a commit waits for.
     pub(crate) durability: Durability,
+}
+
+/// What a mode means when all replicas crash at once, in one sentence.
+pub(crate) fn meaning(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Replicated => "when more replicas than the group tolerates crash at once, all data is lost",
+        Durability::Background => "when all replicas crash at once, the operations of the last moments are lost",
+        Durability::Synchronous => "nothing that was acknowledged is lost, even when all replicas crash at once",
+    }
+}
+
+/// Whether the replica in this directory goes on where it was, as far as can be seen from outside: it was shut down cleanly, or
+/// waits for its disk.
+pub(crate) fn goes_on(directory: &Path, identity: &IdentityFile) -> bool {
+    let is_clean = || matches!(CleanMarker::read(&RealDisk::new(directory)), Ok(FoundMarker::Valid(_)));
+    identity.durability == Durability::Synchronous || is_clean()
 }
 
 /// The replica a directory belongs to; none when it does not exist or is empty.

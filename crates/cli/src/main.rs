@@ -15,6 +15,7 @@ mod output;
 mod processes;
 mod session;
 mod settings;
+mod storage;
 mod table;
 mod transport;
 

@@ -87,6 +87,28 @@ pub(crate) struct ReplicaOptions {
     /// The most bytes of log in a NEWSTATE
     #[arg(long, value_name = "SIZE", default_value_t = size(REPLICA.transfer_bytes_max))]
     transfer_bytes_max: Size,
+    /// The most pages asked for and not received, from each replica, while a checkpoint is fetched
+    #[arg(long, value_name = "COUNT", default_value_t = REPLICA.pages_window)]
+    pages_window: usize,
+    /// The most replicas from which pages are fetched at once
+    #[arg(long, value_name = "COUNT", default_value_t = REPLICA.pages_sources_max)]
+    pages_sources_max: usize,
+    /// How long a GETPAGES may stay unanswered before another replica is asked
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.pages_retry))]
+    pages_retry: Span,
+    /// The most bytes of pages that are sent in a second
+    #[arg(long, value_name = "SIZE", default_value_t = size(REPLICA.pages_bytes_per_second_max))]
+    pages_bytes_per_second_max: Size,
+    /// How long a checkpoint is kept for a replica that fetches it
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.checkpoint_pin))]
+    checkpoint_pin: Span,
+    /// How long the journal may say nothing of what has been committed
+    #[arg(long, value_name = "TIME", default_value_t = Span(REPLICA.commit_mark_interval))]
+    commit_mark_interval: Span,
+    /// The most messages that wait until a promise is durable, with durability synchronous; beyond it they are lost, and
+    /// sent again
+    #[arg(long, value_name = "COUNT", default_value_t = REPLICA.held_messages_max)]
+    held_messages_max: usize,
     /// The most bytes of log kept; beyond it the answer is BUSY until a checkpoint lets the log be cut
     #[arg(long, value_name = "SIZE", default_value_t = size(REPLICA.log_bytes_max))]
     log_bytes_max: Size,
@@ -126,6 +148,13 @@ impl ReplicaOptions {
             do_view_change_bytes_max: self.do_view_change_bytes_max.bytes(),
             start_view_bytes_max: self.start_view_bytes_max.bytes(),
             transfer_bytes_max: self.transfer_bytes_max.bytes(),
+            pages_window: self.pages_window,
+            pages_sources_max: self.pages_sources_max,
+            pages_retry: self.pages_retry.0,
+            pages_bytes_per_second_max: self.pages_bytes_per_second_max.bytes(),
+            checkpoint_pin: self.checkpoint_pin.0,
+            commit_mark_interval: self.commit_mark_interval.0,
+            held_messages_max: self.held_messages_max,
             log_bytes_max: self.log_bytes_max.bytes(),
             execute_ops_max: self.execute_ops_max,
             execute_bytes_max: self.execute_bytes_max.bytes(),

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use serde_json::Value;
 use support::{Group, Scratch, assert_fails, code, eventually, is_running, run, signal, stderr, stdout};
 
 #[test]
@@ -59,7 +60,8 @@ fn exit_code_of_status_tells_healthy_degraded_and_no_quorum_apart() {
     {
         assert!(!replica[field].is_null(), "{field} is missing: {replica}");
     }
-    assert_eq!(replica["durability"], "replicated");
+    assert_eq!(replica["durability"], "background");
+    assert_eq!(replica["journal"]["is_broken"], false);
 
     group.kill(2);
     let status = group.wait_for_status(1);
@@ -73,11 +75,8 @@ fn exit_code_of_status_tells_healthy_degraded_and_no_quorum_apart() {
     assert_fails(&read, 2, &["why:", "next: vr status"]);
 }
 
-#[test]
-fn group_that_was_down_as_a_whole_refuses_to_serve() {
-    let scratch = Scratch::new("alldown");
-    let mut group = Group::start(&scratch, 3, &[]);
-    assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+/// Kills all replicas of a group at once, and brings each back as `vr dev` says.
+fn kill_all_and_bring_back(group: &mut Group) {
     let pids: Vec<u32> = (0..3).map(|id| group.pid(id)).collect();
     let mut commands = Vec::new();
     for pid in pids {
@@ -87,26 +86,87 @@ fn group_that_was_down_as_a_whole_refuses_to_serve() {
     for command in &commands {
         group.bring_back(command);
     }
-    eventually("all replicas are up and say that they do not serve", || {
-        let (code, status) = group.status();
-        code == 2 && status["replicas"].as_array().unwrap().iter().all(|replica| replica["status"] == "recovering")
-    });
-    // Never an empty service: no answer is not the answer "no such key".
-    let read = group.run(&["kv", "get", "k", "--request-timeout", "3s"]);
-    assert_fails(&read, 2, &["why:", "next:"]);
 }
 
 #[test]
-fn dev_refuses_to_start_a_group_again_that_was_stopped_as_a_whole() {
-    let scratch = Scratch::new("again");
-    let group = Group::start(&scratch, 3, &[]);
-    let data = group.data.display().to_string();
-    let pids: Vec<u32> = (0..3).map(|id| group.pid(id)).collect();
+fn group_that_was_killed_as_a_whole_refuses_to_serve_unless_it_is_synchronous() {
+    for durability in ["replicated", "background"] {
+        let scratch = Scratch::new(&format!("killed-{durability}"));
+        let mut group = Group::start(&scratch, 3, &["--durability", durability]);
+        assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+        kill_all_and_bring_back(&mut group);
+        eventually("all replicas are up and say what was lost and what to do", || {
+            let (code, status) = group.status();
+            let is_told = |replica: &Value| {
+                let error = replica["recent_error"].as_str().unwrap_or_default();
+                replica["not_serving"] == "quorum-lost"
+                    && error.contains(durability)
+                    && error.contains("restore a backup")
+            };
+            code == 2 && status["replicas"].as_array().unwrap().iter().all(is_told)
+        });
+        // Never an empty service: no answer is not the answer "no such key".
+        let read = group.run(&["kv", "get", "k", "--request-timeout", "3s"]);
+        assert_fails(&read, 2, &["why:", "next:"]);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_by_a_synchronous_group_is_there_after_all_were_killed() {
+    let scratch = Scratch::new("synchronous");
+    let mut group = Group::start(&scratch, 3, &["--durability", "synchronous"]);
+    let mut expected = String::new();
+    // Twice: what a restarted replica writes is as durable as what it wrote before.
+    for round in 0..2 {
+        for number in 0..20 {
+            let (key, value) = (format!("k{round}-{number:02}"), format!("v{number}"));
+            let put = group.run(&["kv", "put", &key, &value]);
+            assert_eq!(code(&put), 0, "{}", stderr(&put));
+            expected.push_str(&format!("{key}\t{value}\n"));
+        }
+        if round == 0 {
+            kill_all_and_bring_back(&mut group);
+        }
+    }
+    let status = group.wait_for_status(0);
+    // Nobody had to recover.
+    assert!(status["replicas"].as_array().unwrap().iter().all(|replica| replica["incarnation"] == 1), "{status}");
+    let exported = group.run(&["kv", "export"]);
+    assert_eq!(stdout(&exported), expected, "{}", stderr(&exported));
+}
+
+#[test]
+fn group_that_was_stopped_in_order_is_there_again_with_everything_in_every_mode() {
+    for durability in ["replicated", "background", "synchronous"] {
+        let scratch = Scratch::new(&format!("again-{durability}"));
+        let group = Group::start(&scratch, 3, &["--durability", durability]);
+        let lines: String = (0..200).map(|number| format!("k{number:03}\tv{number}\n")).collect();
+        let imported = group.run_with_input(&["kv", "import"], lines.as_bytes());
+        assert_eq!(code(&imported), 0, "{}", stderr(&imported));
+        let pids: Vec<u32> = (0..3).map(|id| group.pid(id)).collect();
+        // Ctrl-C.
+        let again = group.stop_and_start_again("-INT");
+        assert!(!pids.into_iter().any(is_running), "a replica outlived vr dev");
+        let status = again.wait_for_status(0);
+        for replica in status["replicas"].as_array().unwrap() {
+            assert_eq!((&replica["durability"], &replica["incarnation"]), (&durability.into(), &1.into()), "{status}");
+        }
+        let exported = again.run(&["kv", "export"]);
+        assert_eq!(stdout(&exported), lines, "{}", stderr(&exported));
+    }
+}
+
+#[test]
+fn dev_refuses_a_group_of_another_mode_and_one_whose_memory_is_gone() {
+    let scratch = Scratch::new("refused");
+    let mut group = Group::start(&scratch, 3, &[]);
+    let (data, port) = (group.data.display().to_string(), group.base_port.to_string());
+    (0..3).for_each(|id| group.kill(id));
     assert_eq!(group.dev.stop(), 0);
-    assert!(!pids.into_iter().any(is_running), "a replica outlived vr dev");
-    let port = support::free_base_port(3).to_string();
     let again = run(&["dev", "--data", &data, "--base-port", &port]);
-    assert_fails(&again, 3, &["cannot start the group", "memory", "next:"]);
+    assert_fails(&again, 3, &["cannot start the group", "memory", "background", "next:"]);
+    let other = run(&["dev", "--data", &data, "--base-port", &port, "--durability", "synchronous"]);
+    assert_fails(&other, 3, &["another", "durability", "`background`", "next:"]);
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub mod numbers;
 pub mod options;
 pub mod random;
 pub mod replica;
+pub mod self_paging;
 pub mod service;
 
 pub use checkpoint::{Checkpoint, CheckpointHeader, CheckpointId, CheckpointRoot};
@@ -97,4 +98,5 @@ pub use message::{FromClient, Message, ToClient};
 pub use numbers::*;
 pub use options::{ClientOptions, ClusterOptions, Options};
 pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName, TakeCheckpoint};
+pub use self_paging::{PageSet, PageSetMut, PagedService, SelfPaging};
 pub use service::{Contributions, Operation, PREDICTED_BYTES_MAX, Service};

@@ -40,6 +40,7 @@ pub(crate) enum Membership {
 pub(crate) struct Group {
     pub(crate) configuration: Configuration,
     pub(crate) options: ClusterOptions,
+    pub(crate) durability: Durability,
 }
 
 impl Group {
@@ -65,6 +66,14 @@ impl Boot {
         }
     }
 
+    /// The durability mode; empty while the group is not known.
+    fn durability(&self) -> &'static str {
+        match &self.membership {
+            Membership::Known(group) => group.durability.as_str(),
+            Membership::Unknown { .. } => "",
+        }
+    }
+
     /// What is known before the replica runs.
     pub(crate) fn first_status(&self, client_address: SocketAddr) -> NodeStatus {
         let (status, not_serving) = match (&self.membership, &self.identity) {
@@ -79,7 +88,7 @@ impl Boot {
             role: "none".to_owned(),
             status: status.to_owned(),
             not_serving: Some(not_serving.to_owned()),
-            durability: Durability::Replicated.as_str().to_owned(),
+            durability: self.durability().to_owned(),
             client_address: client_address.to_string(),
             incarnation: self.identity.as_ref().map_or(0, |identity| identity.incarnation.0),
             ..NodeStatus::default()
@@ -99,17 +108,18 @@ pub(crate) fn open(config: &Config) -> Result<Boot, StartError> {
     let listen_peer = config.listen_peer.clone();
     Ok(match start {
         Start::WithIdentity(file) => {
-            let membership =
-                Membership::Known(Group { configuration: file.configuration, options: file.cluster_options });
+            let (options, durability) = (file.cluster_options, file.durability);
+            let membership = Membership::Known(Group { configuration: file.configuration, options, durability });
             let (cluster, id, identity) = (file.cluster, file.node, Some(file.identity));
             Boot { cluster, id, identity, membership, directory, listen_peer }
         }
         Start::Rebuild { cluster, node, group } => {
             let membership = match (group, config.claim.as_ref().map(|claim| &claim.source)) {
                 (storage::Group::Peers(peers), _) => Membership::Unknown { peers },
-                (storage::Group::Members(configuration), Some(ConfigurationSource::Members { options, .. })) => {
-                    Membership::Known(Group { configuration, options: *options })
-                }
+                (
+                    storage::Group::Members(configuration),
+                    Some(ConfigurationSource::Members { options, durability, members: _ }),
+                ) => Membership::Known(Group { configuration, options: *options, durability: *durability }),
                 (storage::Group::Members(_), _) => unreachable!("members come from a claim that names them"),
             };
             Boot { cluster, id: node, identity: None, membership, directory, listen_peer }
@@ -140,17 +150,26 @@ impl Store {
         Self { directory, cluster, id, group }
     }
 
-    /// Makes the identity durable. After an error the replica must stop: what a restart would find is unknown.
-    pub(crate) fn save(&mut self, identity: &Identity) -> Result<(), NodeError> {
-        let file = IdentityFile {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the identity file says of this identity.
+    pub(crate) fn file(&self, identity: &Identity) -> IdentityFile {
+        IdentityFile {
             cluster: self.cluster,
             node: self.id,
             configuration: self.group.configuration.clone(),
             cluster_options: self.group.options,
-            durability: Durability::Replicated,
+            durability: self.group.durability,
             identity: identity.clone(),
-        };
-        self.directory.save(&file).map_err(|error| NodeError::Storage { message: error.to_string() })
+        }
+    }
+
+    /// Makes the identity durable. After an error the replica must stop: what a restart would find is unknown.
+    pub(crate) fn save(&mut self, identity: &Identity) -> Result<(), NodeError> {
+        self.directory.save(&self.file(identity)).map_err(|error| NodeError::Storage { message: error.to_string() })
     }
 }
 
@@ -164,8 +183,9 @@ pub fn format(
     id: NodeId,
     members: Vec<Member>,
     options: ClusterOptions,
+    durability: Durability,
 ) -> Result<(), StartError> {
-    let group = Group { configuration: Configuration::new(EpochNumber::ZERO, members)?, options };
+    let group = Group { configuration: Configuration::new(EpochNumber::ZERO, members)?, options, durability };
     group.member(id).map_err(|_| StartError::NotAMember { id })?;
     let instance = InstanceId(random_bits().map_err(StartError::Random)?);
     let file = IdentityFile {
@@ -173,7 +193,7 @@ pub fn format(
         node: id,
         configuration: group.configuration,
         cluster_options: options,
-        durability: Durability::Replicated,
+        durability,
         identity: Identity::formatted(instance),
     };
     viewstamped_storage::format(directory, file, instance)?;

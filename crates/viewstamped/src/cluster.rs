@@ -4,13 +4,18 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use viewstamped_protocol::{ClientOptions, ClusterId, ClusterOptions, Member, NodeId, Options, Role, Service};
+use viewstamped_protocol::{
+    ClientOptions, ClusterId, ClusterOptions, Durability, Member, NodeId, Options, Role, Service,
+};
 
 use crate::client::{Client, ClientConfig};
 use crate::config::{Claim, Config, ConfigurationSource, TransportOptions};
 use crate::error::{ConnectError, StartError};
 use crate::node::{self, Listeners, Node};
 use crate::runtime::random_bits;
+
+/// Everything is gone when the group is, so nothing is written.
+const DURABILITY: Durability = Durability::Replicated;
 
 /// A group of replicas in this process. Everything is gone when it is dropped.
 #[derive(Debug)]
@@ -54,7 +59,7 @@ impl Cluster {
         let mut cluster = Self { id, members, nodes: Vec::new(), endpoints: Vec::new(), options, transport, directory };
         for (index, peers) in peers.into_iter().enumerate() {
             let (path, id) = (cluster.path(index), cluster.members[index].id);
-            crate::boot::format(path, cluster.id, id, cluster.members.clone(), ClusterOptions::default())?;
+            crate::boot::format(path, cluster.id, id, cluster.members.clone(), ClusterOptions::default(), DURABILITY)?;
             let config = cluster.config(index, "127.0.0.1:0", None);
             let listeners = Listeners { clients: None, peers: Some(peers) };
             let node = Node::start_on(config, listeners, service(), node::spawn)?;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use viewstamped_protocol::{ClusterId, ClusterOptions, Member, NodeId, Options};
+use viewstamped_protocol::{ClusterId, ClusterOptions, Durability, Member, NodeId, Options};
+
+use crate::disk::StorageOptions;
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Config {
     pub options: Options,
     /// The transport's timeouts and limits.
     pub transport: TransportOptions,
+    /// Those of what is written to disk.
+    pub storage: StorageOptions,
     /// Who this node is, when its directory was lost. Ignored by an intact directory unless it contradicts it: then the
     /// start is refused.
     pub claim: Option<Claim>,
@@ -32,6 +36,7 @@ impl Config {
             listen_peer: None,
             options: Options::default(),
             transport: TransportOptions::default(),
+            storage: StorageOptions::default(),
             claim: None,
         }
     }
@@ -59,6 +64,8 @@ pub enum ConfigurationSource {
         members: Vec<Member>,
         /// The options the cluster was formatted with.
         options: ClusterOptions,
+        /// The durability mode it was formatted with.
+        durability: Durability,
     },
 }
 

@@ -73,8 +73,8 @@ pub enum NodeError {
         /// What failed.
         message: String,
     },
-    /// The identity could not be made durable.
-    #[error("the replica stopped because its identity could not be saved: {message}; check the disk, then restart it")]
+    /// What must be durable could not be written, or what is on disk could not be read.
+    #[error("the replica stopped because its disk failed: {message}; check the disk, then restart it")]
     Storage {
         /// What failed.
         message: String,

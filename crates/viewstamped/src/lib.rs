@@ -13,6 +13,7 @@ mod boot;
 mod client;
 mod cluster;
 mod config;
+mod disk;
 mod error;
 mod memory;
 mod node;
@@ -24,13 +25,15 @@ pub use bytes::Bytes;
 pub use client::{Client, ClientConfig, ConnectionOptions, Pending, SessionHandle};
 pub use cluster::Cluster;
 pub use config::{Claim, Config, ConfigurationSource, TransportOptions};
+pub use disk::StorageOptions;
 pub use error::{ConnectError, NodeError, StartError, StatusError};
 pub use memory::MemoryBudget;
 pub use node::{Node, ReplicaTask};
-pub use status::{MemberStatus, NodeStatus, fetch_status};
+pub use status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, TransferStatus, fetch_status};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
-    ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, EpochNumber, Incarnation, Member,
-    NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, Role, Service, SessionNumber, Timestamp, ViewNumber,
+    ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, Durability, EpochNumber,
+    Incarnation, Member, NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PageSet, PageSetMut, PagedService,
+    Role, SelfPaging, Service, SessionNumber, Timestamp, ViewNumber,
 };
 pub use viewstamped_state::State;

@@ -16,7 +16,8 @@ use crate::runtime::control::Control;
 use crate::runtime::{random_bits, thread};
 use crate::status::NodeStatus;
 
-/// A running replica. Dropping it stops the replica and waits until its thread, sockets and directory are free.
+/// A running replica. Dropping it stops the replica as a crash does, and waits until its thread, sockets and directory are free;
+/// [`Self::shutdown`] writes out everything before.
 #[derive(Debug)]
 pub struct Node {
     cluster: ClusterId,
@@ -103,6 +104,7 @@ impl Node {
             boot,
             options: config.options,
             transport: config.transport,
+            storage: config.storage,
             client_listener,
             peer_listener,
             control: Arc::clone(&control),
@@ -164,12 +166,13 @@ impl Node {
         result.unwrap_or_else(|_| Err(NodeError::Panicked { message: "the replica's thread is gone".to_owned() }))
     }
 
-    /// Stops the replica and waits until its thread, sockets and directory are free.
+    /// Writes out everything, stops the replica, and waits until its thread, sockets and directory are free. The next start needs
+    /// no recovery then, and a group of which every replica was shut down goes on where it was.
     ///
     /// # Errors
-    /// When the replica had stopped by itself before.
+    /// When the replica had stopped by itself before, or the disk failed.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        self.control.stop();
+        self.control.shut_down();
         self.wait().await
     }
 }

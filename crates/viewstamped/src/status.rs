@@ -46,8 +46,23 @@ pub struct NodeStatus {
     pub lag: u64,
     /// How often this replica has lost its memory, its first start counted.
     pub incarnation: u64,
-    /// What a commit waits for: `replicated` (the memory of a quorum).
+    /// What a commit waits for: `replicated` or `background` (the memory of a quorum) or `synchronous` (their disks). Empty while
+    /// the group is being learned.
     pub durability: String,
+    /// The log in memory begins after this op-number; what is below is in a checkpoint.
+    pub log_base: u64,
+    /// The newest checkpoint of this replica.
+    pub checkpoint: CheckpointStatus,
+    /// The newest checkpoint that a quorum has, as far as this replica knows.
+    pub quorum_checkpoint: CheckpointStatus,
+    /// The op-number of the newest checkpoint on this replica's disk; 0: none.
+    pub checkpoint_saved: u64,
+    /// Whether the state of this replica is not that of a quorum, and has to be repaired.
+    pub divergent: bool,
+    /// The journal of this replica.
+    pub journal: JournalStatus,
+    /// The checkpoint that is being fetched from other replicas, if any.
+    pub transfer: Option<TransferStatus>,
     /// The bytes of log in memory.
     pub log_bytes: u64,
     /// The most memory that the process may take besides the state of its service, computed from its options; see
@@ -69,6 +84,44 @@ pub struct NodeStatus {
     pub ignored: BTreeMap<String, u64>,
     /// The latest problem an operator should look at, for example a peer of another cluster.
     pub recent_error: Option<String>,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CheckpointStatus {
+    /// The op-number of the newest operation in it; 0: none.
+    pub op: u64,
+    /// The hash of all of it, in hexadecimal; empty: none, or not known.
+    pub root: String,
+}
+
+/// A journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JournalStatus {
+    /// The op-number up to which it certainly holds the log; 0 in the `replicated` mode.
+    pub durable_op: u64,
+    /// Whether later operations are missing in it: it goes on with the next checkpoint.
+    pub is_broken: bool,
+}
+
+/// How far a replica has come with fetching a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TransferStatus {
+    /// The checkpoint.
+    pub checkpoint: CheckpointStatus,
+    /// Pages and large values fetched.
+    pub parts: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The keys that are complete.
+    pub keys: u64,
+    /// The keys of the checkpoint.
+    pub keys_total: u64,
+    /// How much of it is complete, from 0 to 100.
+    pub percent: u64,
 }
 
 /// A member of the group, as one replica sees it.

@@ -9,8 +9,8 @@ use support::{Echo, PATIENCE, cluster, cluster_with, execute, until, until_settl
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use viewstamped::{
-    Client, ClientConfig, ClientError, Cluster, ClusterId, ClusterOptions, Config, Member, Node, NodeId, Role,
-    StartError, TransportOptions, format,
+    Client, ClientConfig, ClientError, Cluster, ClusterId, ClusterOptions, Config, Durability, Member, Node, NodeId,
+    Role, StartError, TransportOptions, format,
 };
 use viewstamped_protocol::codec::{Frame, HEADER_BYTES, Hello, MAGIC, Purpose, VERSION, encode};
 use viewstamped_protocol::message::ClientRequest;
@@ -20,7 +20,15 @@ fn hello(cluster: ClusterId, node: Option<u64>, purpose: Purpose) -> Vec<u8> {
     let node = node.map(NodeId);
     let mut bytes = BytesMut::new();
     encode(
-        &Frame::Hello(Hello { cluster, node, incarnation: Incarnation::ZERO, purpose, version: VERSION, process: 7 }),
+        &Frame::Hello(Hello {
+            cluster,
+            node,
+            incarnation: Incarnation::ZERO,
+            purpose,
+            version: VERSION,
+            process: 7,
+            durability: None,
+        }),
         &mut bytes,
     );
     bytes.to_vec()
@@ -214,7 +222,15 @@ async fn an_address_in_use_is_an_error_that_names_it() {
     let cluster = cluster(1);
     let directory = std::env::temp_dir().join(format!("viewstamped-in-use-{}", cluster.id()));
     let (taken_client, taken_peer) = (&cluster.endpoints()[0], peer_address(&cluster, 0));
-    format(&directory, ClusterId(1), NodeId(0), vec![member(0, taken_peer)], ClusterOptions::default()).unwrap();
+    format(
+        &directory,
+        ClusterId(1),
+        NodeId(0),
+        vec![member(0, taken_peer)],
+        ClusterOptions::default(),
+        Durability::Replicated,
+    )
+    .unwrap();
     for (config, address, purpose) in [
         (Config::new(&directory, taken_client), taken_client.as_str(), "clients"),
         (Config::new(&directory, "127.0.0.1:0"), taken_peer, "peers"),
@@ -243,7 +259,7 @@ async fn a_directory_that_is_not_a_replicas_is_an_error_that_says_what_to_do() {
 async fn a_directory_in_use_is_an_error_and_free_after_shutdown() {
     let directory = std::env::temp_dir().join(format!("viewstamped-locked-{}", std::process::id()));
     let members = vec![member(0, "127.0.0.1:0")];
-    format(&directory, ClusterId(1), NodeId(0), members, ClusterOptions::default()).unwrap();
+    format(&directory, ClusterId(1), NodeId(0), members, ClusterOptions::default(), Durability::Replicated).unwrap();
     let start = || Node::start(Config::new(&directory, "127.0.0.1:0"), Echo);
     let node = start().unwrap();
     let error = start().unwrap_err().to_string();
@@ -257,10 +273,13 @@ async fn a_directory_in_use_is_an_error_and_free_after_shutdown() {
 fn a_member_listed_twice_is_refused() {
     let directory = std::env::temp_dir().join("viewstamped-never-created");
     let twice = vec![member(0, "h:1"), member(0, "h:2")];
-    let error = format(&directory, ClusterId(1), NodeId(0), twice, ClusterOptions::default()).unwrap_err();
+    let error = format(&directory, ClusterId(1), NodeId(0), twice, ClusterOptions::default(), Durability::Replicated)
+        .unwrap_err();
     assert!(error.to_string().contains("replica id 0 is listed twice"), "{error}");
     let stranger = vec![member(0, "h:1")];
-    let error = format(&directory, ClusterId(1), NodeId(4), stranger, ClusterOptions::default()).unwrap_err();
+    let error =
+        format(&directory, ClusterId(1), NodeId(4), stranger, ClusterOptions::default(), Durability::Replicated)
+            .unwrap_err();
     assert!(error.to_string().contains("replica 4 is no member"), "{error}");
     assert!(!directory.exists());
 }

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use viewstamped::Durability;
 
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::group::{self, Directory, Group, Replica, how_it_ended, program_as_typed};
@@ -15,14 +16,15 @@ use crate::table::Table;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Replica i, from 0, serves clients on port P+10i and peers on P+10i+1, on 127.0.0.1 only. Any one of three may be killed
-and its directory removed at any moment: nothing is lost. When all are down at once, everything is gone, --data or not:
-what a commit waits for is the memory of a quorum, and no more (durability `replicated`). Without --data the directory
-is a temporary one and is removed at the end.
+and its directory removed at any moment: nothing is lost. With --data everything is on disk after Ctrl-C, and the same
+command goes on with it. What is left when all replicas are killed at once is a matter of --durability: with `synchronous`
+everything that was acknowledged. Without --data the directory is a temporary one and is removed at the end.
 
 Examples:
   vr dev
   vr dev --replicas 5 --base-port 4000 --respawn
-  vr dev --data /tmp/group")]
+  vr dev --data /tmp/group
+  vr dev --data /tmp/group --durability synchronous")]
 pub(crate) struct Dev {
     /// How many replicas
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=31))]
@@ -33,6 +35,10 @@ pub(crate) struct Dev {
     /// The port on which replica 0 serves clients
     #[arg(long, value_name = "PORT", default_value_t = 2379, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
+    /// What a commit waits for: replicated, background or synchronous (`vr format --help` says what each means); background for
+    /// a new group
+    #[arg(long, value_name = "MODE")]
+    durability: Option<Durability>,
     /// Start a replica again when it ends
     #[arg(long)]
     respawn: bool,
@@ -46,7 +52,7 @@ impl Dev {
         let ports = ports(self.base_port, self.replicas)?;
         group::check_free(&ports)?;
         let directory = Directory::open(self.data.clone())?;
-        let group = Group::prepare(&directory, &ports)?;
+        let group = Group::prepare(&directory, &ports, self.durability)?;
         if self.replicas.is_multiple_of(2) {
             output::remark(format_args!(
                 "note: {} replicas survive no more failures than {}",
@@ -61,12 +67,13 @@ impl Dev {
             result = self.serve(&directory, &group, &mut replicas) => result,
         };
         output::remark("stopping all replicas");
+        replicas.iter_mut().for_each(Replica::tell_to_stop);
         for replica in &mut replicas {
             replica.stop().await;
         }
         if let Some(path) = directory.kept() {
             output::remark(format_args!(
-                "logs are kept in {}; what was stored is gone, because it was in the memory of the replicas",
+                "everything is kept in {0}; go on with it: vr dev --data {0}, and the other flags as they were",
                 path.display()
             ));
         }
@@ -136,7 +143,7 @@ fn introduce(directory: &Directory, group: &Group, replicas: &[Replica]) -> Resu
         pid = victim.pid(),
         id = victim.id(),
         command = victim.command_as_typed(),
-        durability = directory.what_it_means(),
+        durability = directory.what_it_means(group.durability()),
     ))
 }
 

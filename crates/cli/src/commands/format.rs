@@ -19,6 +19,15 @@ Format one directory for each member, with the same cluster id, members and clus
 cluster begins when all members are up. A directory that holds a replica already is left as it is. A replica that was
 lost is not formatted again: `vr start --help` says how it comes back.
 
+Durability:
+  replicated   A commit waits for the memory of a quorum, and nothing is written but at a shutdown. When more replicas
+               than the group tolerates crash at once, all data is lost.
+  background   The same, but a journal and checkpoints are written behind. A replica that crashes comes back sooner. When
+               all crash at once, what reached their disks is there, and the operations of the last moments are lost.
+  synchronous  A commit waits for the disks of a quorum. When all crash at once, nothing that was acknowledged is lost,
+               and the group goes on by itself.
+After an orderly stop of all replicas the group goes on by itself in every mode.
+
 Example:
   vr format --cluster 0x7d1 --replica 0 --members \"0=10.0.0.1:2380,1=10.0.0.2:2380,2=10.0.0.3:2380\" /var/lib/vr")]
 pub(crate) struct Format {
@@ -31,23 +40,14 @@ pub(crate) struct Format {
     /// All members with their peer addresses: 0=host:port,1=host:port,...
     #[arg(long, value_name = "MEMBERS")]
     members: Members,
-    /// What a commit waits for: replicated (the memory of a quorum)
-    #[arg(long, value_name = "MODE", default_value_t = Durability::Replicated, value_parser = served_durability)]
+    /// What a commit waits for, the same at all members: replicated, background or synchronous; see below
+    #[arg(long, value_name = "MODE", default_value_t)]
     durability: Durability,
     #[command(flatten)]
     shared: SharedOptions,
     /// The directory; made if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-}
-
-/// The modes that need the journal are not served yet: nobody shall believe that their promises hold.
-fn served_durability(name: &str) -> Result<Durability, String> {
-    match name.parse() {
-        Ok(Durability::Replicated) => Ok(Durability::Replicated),
-        Ok(other) => Err(format!("durability `{other}` is not served yet; use `replicated`")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 impl Format {
@@ -83,6 +83,7 @@ impl Format {
             "{directory} is that of replica {} of cluster 0x{:x}",
             self.replica, self.cluster.0
         ))?;
+        output::line(format_args!("durability {}: {}", self.durability, formatting::meaning(self.durability)))?;
         output::line(format_args!("next: format the other members, then start each of them: vr start {directory}"))?;
         Ok(0)
     }

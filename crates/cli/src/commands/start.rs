@@ -10,7 +10,7 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use viewstamped::{Claim, ClusterId, Config, ConfigurationSource, Node, NodeId, ReplicaTask, StartError};
+use viewstamped::{Claim, ClusterId, Config, ConfigurationSource, Durability, Node, NodeId, ReplicaTask, StartError};
 use viewstamped_map::Map;
 use viewstamped_storage::DirectoryError;
 
@@ -19,6 +19,7 @@ use crate::logging::LogFlags;
 use crate::members::{Members, cluster_id, host_port};
 use crate::options::{ReplicaOptions, SharedOptions};
 use crate::runtime;
+use crate::storage::StorageFlags;
 use crate::transport::TransportFlags;
 
 /// Run one replica of the built-in map
@@ -45,6 +46,8 @@ pub(crate) struct Start {
     options: ReplicaOptions,
     #[command(flatten)]
     transport: TransportFlags,
+    #[command(flatten)]
+    storage: StorageFlags,
     /// Stop at the end of standard input: when the process that started this one is gone
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -71,13 +74,16 @@ struct ClaimFlags {
     peers: Vec<String>,
     #[command(flatten)]
     shared: SharedOptions,
+    /// The durability mode the cluster was formatted with; with --members only, for --peers know it
+    #[arg(long, value_name = "MODE", default_value_t)]
+    durability: Durability,
 }
 
 impl ClaimFlags {
     fn claim(self) -> Result<Option<Claim>, Failure> {
-        let options = self.shared.options();
+        let (options, durability) = (self.shared.options(), self.durability);
         let source = match (self.members, self.peers.is_empty()) {
-            (Some(members), true) => Some(ConfigurationSource::Members { members: members.0, options }),
+            (Some(members), true) => Some(ConfigurationSource::Members { members: members.0, options, durability }),
             (None, false) => Some(ConfigurationSource::Peers(self.peers)),
             (None, true) => None,
             (Some(_), false) => return Err(unclear("--members and --peers are both given")),
@@ -119,6 +125,7 @@ impl Start {
         config.claim = self.claim.claim()?;
         config.options = self.options.options();
         config.transport = self.transport.options();
+        config.storage = self.storage.options();
         raise_limit_of_files();
         let directory = self.directory.display().to_string();
         let to_main_thread = move |task| hand_over.send(task).map_err(|error| io::Error::other(error.to_string()));

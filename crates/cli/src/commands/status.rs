@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use viewstamped::NodeStatus;
+use viewstamped::{CheckpointStatus, NodeStatus};
 
 use crate::failure::{Failure, Outcome};
 use crate::health::{Health, Verdict, judge};
@@ -66,6 +66,9 @@ fn print_json(answers: &[Answer], health: &Health) -> Result<(), Failure> {
     output::json(&Document { verdict: health.verdict, problems: &health.problems, replicas: replicas.collect() })
 }
 
+/// Of the table.
+const COLUMNS: usize = 18;
+
 fn print_table(answers: &[Answer], health: &Health) -> Result<(), Failure> {
     let mut table = Table::new([
         "endpoint",
@@ -82,12 +85,19 @@ fn print_table(answers: &[Answer], health: &Health) -> Result<(), Failure> {
         "lag",
         "incarnation",
         "durability",
+        "log-base",
+        "checkpoint",
+        "on-disk",
+        "journal",
     ]);
     for answer in answers {
         table.row(cells(answer));
     }
     for line in table.lines() {
         output::line(line)?;
+    }
+    for remark in answers.iter().filter_map(|answer| answer.status.as_ref().ok()).flat_map(remarks) {
+        output::line(remark)?;
     }
     output::line(health.verdict.as_str())?;
     for problem in &health.problems {
@@ -101,7 +111,7 @@ fn cells(answer: &Answer) -> Vec<String> {
     let Ok(status) = &answer.status else {
         let unknown = || "-".to_owned();
         let mut cells = vec![endpoint, unknown(), unknown(), unknown(), "unreachable".to_owned()];
-        cells.resize_with(14, unknown);
+        cells.resize_with(COLUMNS, unknown);
         return cells;
     };
     let mut cells =
@@ -118,5 +128,82 @@ fn cells(answer: &Answer) -> Vec<String> {
     ];
     cells.extend(numbers.map(|number| number.to_string()));
     cells.push(status.durability.clone());
+    cells.push(status.log_base.to_string());
+    cells.push(checkpoint(&status.checkpoint));
+    cells.push(status.checkpoint_saved.to_string());
+    cells.push(journal(status));
     cells
+}
+
+/// As much of the root as tells roots apart; `-o json` has all of it.
+fn checkpoint(checkpoint: &CheckpointStatus) -> String {
+    if checkpoint.op == 0 {
+        return "-".to_owned();
+    }
+    format!("{}#{}", checkpoint.op, checkpoint.root.get(..8).unwrap_or_default())
+}
+
+/// How far the journal certainly holds the log.
+fn journal(status: &NodeStatus) -> String {
+    match (status.journal.is_broken, status.durability.as_str()) {
+        (true, _) => format!("broken at {}", status.journal.durable_op),
+        (false, "replicated" | "") => "-".to_owned(),
+        (false, _) => status.journal.durable_op.to_string(),
+    }
+}
+
+/// What a replica is busy with that no column shows.
+fn remarks(status: &NodeStatus) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(transfer) = &status.transfer {
+        remarks.push(format!(
+            "replica {} fetches checkpoint {}: {} %, {} of {} keys, {} pages and {} bytes fetched",
+            status.id,
+            checkpoint(&transfer.checkpoint),
+            transfer.percent,
+            transfer.keys,
+            transfer.keys_total,
+            transfer.parts,
+            transfer.bytes
+        ));
+    }
+    if status.divergent {
+        remarks.push(format!(
+            "the state of replica {} is not that of a quorum, whose checkpoint is {}; it is being repaired",
+            status.id,
+            checkpoint(&status.quorum_checkpoint)
+        ));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use viewstamped::{JournalStatus, TransferStatus};
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_shown_short_and_a_broken_journal_by_name() {
+        let root = "0123456789abcdef".to_owned();
+        assert_eq!(checkpoint(&CheckpointStatus { op: 640, root }), "640#01234567");
+        assert_eq!(checkpoint(&CheckpointStatus::default()), "-");
+        let of = |durability: &str, is_broken| NodeStatus {
+            durability: durability.to_owned(),
+            journal: JournalStatus { durable_op: 7, is_broken },
+            ..NodeStatus::default()
+        };
+        assert_eq!(journal(&of("replicated", false)), "-");
+        assert_eq!(journal(&of("synchronous", false)), "7");
+        assert_eq!(journal(&of("background", true)), "broken at 7");
+    }
+
+    #[test]
+    fn a_transfer_is_told_with_its_progress() {
+        let transfer = TransferStatus { percent: 45, keys: 9, keys_total: 20, ..TransferStatus::default() };
+        let status = NodeStatus { id: 2, transfer: Some(transfer), divergent: true, ..NodeStatus::default() };
+        let remarks = remarks(&status).join("; ");
+        assert!(remarks.contains("replica 2 fetches") && remarks.contains("45 %, 9 of 20 keys"), "{remarks}");
+        assert!(remarks.contains("not that of a quorum"), "{remarks}");
+    }
 }

@@ -47,13 +47,16 @@ impl Directory {
     }
 
     /// What happens to the data, for people.
-    pub(crate) fn what_it_means(&self) -> &'static str {
+    pub(crate) fn what_it_means(&self, durability: Durability) -> String {
+        let meaning = formatting::meaning(durability);
         if self.is_temporary {
-            "The data is in the memory of the replicas: when all are down at once it is gone. The directory, with\n\
-             the identities and the logs of the replicas, is a temporary one; it is removed at the end."
+            format!(
+                "Durability `{durability}`: {meaning}.\nThe directory is a temporary one; it is removed at the end."
+            )
         } else {
-            "The data is in the memory of the replicas: when all are down at once it is gone, although their\n\
-             directories stay; this group cannot be started again as a whole."
+            format!(
+                "Durability `{durability}`: {meaning}.\nAfter Ctrl-C everything is on disk, and `vr dev` with the same flags goes on with it."
+            )
         }
     }
 }
@@ -75,24 +78,48 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
+/// A group whose directories were there.
+struct Found {
+    cluster: ClusterId,
+    durability: Durability,
+    /// It has begun, so that a directory that is missing is not that of a new replica.
+    has_run: bool,
+}
+
 /// The replicas of a group: who they are and where.
 pub(crate) struct Group {
     cluster: ClusterId,
+    durability: Durability,
     directory: PathBuf,
     /// Client and peer address of each.
     addresses: Vec<(String, String)>,
 }
 
 impl Group {
-    /// Formats the directories of a new group, or takes over one that was formatted and has not run yet.
-    pub(crate) fn prepare(directory: &Directory, ports: &[(u16, u16)]) -> Result<Self, Failure> {
+    /// Formats the directories of a new group, or takes over one that goes on where it was. Without a durability mode that of the
+    /// group that is there counts, or the default.
+    pub(crate) fn prepare(
+        directory: &Directory,
+        ports: &[(u16, u16)],
+        durability: Option<Durability>,
+    ) -> Result<Self, Failure> {
         let address = |port: &u16| format!("127.0.0.1:{port}");
         let addresses: Vec<_> = ports.iter().map(|(client, peer)| (address(client), address(peer))).collect();
-        let mut group = Self { cluster: ClusterId(0), directory: directory.path.clone(), addresses };
-        group.cluster = match group.found()? {
-            Some(cluster) => cluster,
-            None => ClusterId(formatting::random()?.max(1)),
-        };
+        let path = directory.path.clone();
+        let (cluster, mode) = (ClusterId(0), durability.unwrap_or_default());
+        let mut group = Self { cluster, durability: mode, directory: path, addresses };
+        let mut has_run = false;
+        match group.found(durability)? {
+            Some(found) => {
+                (group.cluster, group.durability) = (found.cluster, found.durability);
+                has_run = found.has_run;
+            }
+            None => group.cluster = ClusterId(formatting::random()?.max(1)),
+        }
+        if has_run {
+            // A directory that is missing was lost: its replica recovers, and is never a new one.
+            return Ok(group);
+        }
         for id in 0..group.addresses.len() {
             let path = group.replica_directory(id);
             if formatting::look(&path)?.is_none() {
@@ -101,7 +128,7 @@ impl Group {
                     id: NodeId(id as u64),
                     configuration: group.configuration(),
                     options: ClusterOptions::default(),
-                    durability: Durability::Replicated,
+                    durability: group.durability,
                 };
                 formatting::format(&path, replica)?;
             }
@@ -109,32 +136,49 @@ impl Group {
         Ok(group)
     }
 
-    /// The cluster whose directories are there already, if it can still begin.
-    fn found(&self) -> Result<Option<ClusterId>, Failure> {
-        let mut found: Vec<IdentityFile> = Vec::new();
+    /// The group whose directories are there already, if it can begin or go on.
+    fn found(&self, durability: Option<Durability>) -> Result<Option<Found>, Failure> {
+        let mut found: Vec<(PathBuf, IdentityFile)> = Vec::new();
         for id in 0..self.addresses.len() {
-            found.extend(formatting::look(&self.replica_directory(id))?);
+            let path = self.replica_directory(id);
+            found.extend(formatting::look(&path)?.map(|identity| (path, identity)));
         }
-        let Some(first) = found.first() else { return Ok(None) };
+        let Some((_, first)) = found.first() else { return Ok(None) };
+        let (cluster, mode) = (first.cluster, first.durability);
         let directory = self.directory.display();
-        if found.iter().any(|replica| !replica.identity.is_virgin()) {
+        let is_of_another = |identity: &IdentityFile| {
+            identity.configuration != self.configuration() || identity.cluster != cluster || identity.durability != mode
+        };
+        if found.iter().any(|(_, identity)| is_of_another(identity)) || durability.is_some_and(|wanted| wanted != mode)
+        {
             let why = format!(
-                "cluster 0x{:x} in it has run before and was stopped as a whole; what it stored was in the memory of its\n\
-                 replicas (durability `replicated`) and is gone. Its replicas would wait for each other for ever: each\n\
-                 has to recover from the others.",
-                first.cluster.0
+                "the replicas in it were formatted for another number of replicas, other ports, another cluster or another\n\
+                 durability (the first one: `{mode}`)"
+            );
+            let next =
+                format!("use the same --replicas, --base-port and --durability again, or rm -r {directory} first");
+            return Err(Failure::new(format!("cannot start a group in {directory}"), why, next));
+        }
+        let has_run = found.iter().any(|(_, identity)| !identity.identity.is_virgin());
+        let able = found
+            .iter()
+            .filter(|(path, identity)| identity.identity.is_virgin() || formatting::goes_on(path, identity));
+        let quorum = self.configuration().quorum();
+        if has_run && able.count() < quorum {
+            let why = format!(
+                "cluster 0x{:x} in it has run before, and fewer than {quorum} of its replicas were stopped in order: the others\n\
+                 have lost what was in their memory (durability `{mode}`), would wait for each other for ever, and serve nobody.",
+                cluster.0
             );
             let next = format!("begin a new group: vr dev --data ANOTHER_DIR, or rm -r {directory} first");
             return Err(Failure::new(format!("cannot start the group in {directory} again"), why, next));
         }
-        if found.iter().any(|replica| replica.configuration != self.configuration() || replica.cluster != first.cluster)
-        {
-            let why =
-                "the replicas in it were formatted for another number of replicas, other ports or another cluster";
-            let next = format!("use the same --replicas and --base-port again, or rm -r {directory} first");
-            return Err(Failure::new(format!("cannot start a group in {directory}"), why, next));
-        }
-        Ok(Some(first.cluster))
+        Ok(Some(Found { cluster, durability: mode, has_run }))
+    }
+
+    /// What a commit waits for.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
@@ -173,6 +217,8 @@ impl Group {
             &id,
             "--members",
             &members,
+            "--durability",
+            self.durability.as_str(),
             &directory,
         ];
         arguments.map(str::to_owned).to_vec()

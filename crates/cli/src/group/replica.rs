@@ -39,17 +39,18 @@ const RESPAWN_PAUSE: Duration = Duration::from_millis(200);
 const RESPAWN_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// After this long a replica has proved that it can run.
 const RESPAWN_PROVEN: Duration = Duration::from_secs(10);
-/// How long a replica may take to stop before it is killed. It has nothing to write.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a replica may take to stop before it is killed: it writes out everything, at 50 MB/s some GB.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Flags that `vr dev` gives its replicas; the same ones in its environment are not meant for them.
-const OWN_FLAGS: [&str; 10] = [
+const OWN_FLAGS: [&str; 11] = [
     "listen-client",
     "listen-peer",
     "cluster",
     "replica",
     "members",
     "peers",
+    "durability",
     "sessions-max",
     "slots-max",
     "reply-bytes-max",
@@ -176,9 +177,14 @@ impl Replica {
         }
     }
 
-    /// Stops it: closes its pipe, waits, and kills it when it does not end.
-    pub(crate) async fn stop(&mut self) {
+    /// Tells it to stop, by the end of its pipe.
+    pub(crate) fn tell_to_stop(&mut self) {
         drop(self.pipe.take());
+    }
+
+    /// Stops it: tells it to, waits, and kills it when it does not end.
+    pub(crate) async fn stop(&mut self) {
+        self.tell_to_stop();
         let Some(mut child) = self.child.take() else { return };
         if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
             output::remark(format_args!("replica {} (pid {}) does not stop; it is killed", self.id, self.pid));

@@ -232,6 +232,7 @@ fn hello() -> Vec<u8> {
         purpose: Purpose::Client,
         version: VERSION,
         process: 0,
+        durability: None,
     }))
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use viewstamped::{ClusterId, ClusterOptions, Member, NodeId, NodeStatus, Role, fetch_status, format};
+use viewstamped::{ClusterId, ClusterOptions, Durability, Member, NodeId, NodeStatus, Role, fetch_status, format};
 
 use crate::hosts::{Host, Network};
 use crate::support::{Scratch, eventually, run, signal, vr};
@@ -60,7 +60,8 @@ impl Group {
             .collect();
         for id in 0..replicas {
             let (path, members) = (scratch.0.join(format!("replica-{id}")), members.clone());
-            format(path, ClusterId(0x7e57), NodeId(id as u64), members, options).expect("formatted");
+            format(path, ClusterId(0x7e57), NodeId(id as u64), members, options, Durability::Replicated)
+                .expect("formatted");
         }
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let replicas_down = (0..replicas).map(|_| None).collect();

@@ -182,6 +182,7 @@ pub struct Group {
     pub dev: Process,
     pub endpoints: String,
     pub data: PathBuf,
+    pub base_port: u16,
     /// Replicas started by hand, as a user would.
     by_hand: Vec<Process>,
 }
@@ -189,15 +190,26 @@ pub struct Group {
 impl Group {
     /// Starts `vr dev` with a directory of the test.
     pub fn start(scratch: &Scratch, replicas: u16, flags: &[&str]) -> Self {
-        let base = free_base_port(replicas);
-        let data = scratch.0.join("group");
+        Self::start_in(scratch.0.join("group"), free_base_port(replicas), replicas, flags)
+    }
+
+    /// Starts `vr dev` with a directory that may have been used before, on the same ports then.
+    fn start_in(data: PathBuf, base: u16, replicas: u16, flags: &[&str]) -> Self {
         let (count, port) = (replicas.to_string(), base.to_string());
         let path = data.display().to_string();
         let args = [&["dev", "--replicas", &count, "--base-port", &port, "--data", &path], flags].concat();
         let mut dev = Process::spawn(vr(&args));
         dev.line_with("Ctrl-C stops all");
         let endpoints: Vec<String> = (0..replicas).map(|id| format!("127.0.0.1:{}", base + 10 * id)).collect();
-        Self { dev, endpoints: endpoints.join(","), data, by_hand: Vec::new() }
+        Self { dev, endpoints: endpoints.join(","), data, base_port: base, by_hand: Vec::new() }
+    }
+
+    /// Stops `vr dev` of three replicas by this signal, and starts it again.
+    pub fn stop_and_start_again(self, name: &str) -> Self {
+        let Self { mut dev, data, base_port, .. } = self;
+        signal(name, dev.pid());
+        assert_eq!(dev.wait(), 0);
+        Self::start_in(data, base_port, 3, &[])
     }
 
     /// A client command with the endpoints of the group.

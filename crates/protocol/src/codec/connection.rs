@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::header::{Envelope, Kind, Sender, write_frame};
 use super::reader::Reader;
 use super::{DecodeError, Frame};
+use crate::durability::Durability;
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, ViewNumber};
 
 /// The first frame each side of a connection sends.
@@ -22,6 +23,8 @@ pub struct Hello {
     pub version: u16,
     /// Random for each start of a replica, so that two processes that run under one id are told apart; 0 from a client.
     pub process: u64,
+    /// The durability mode of the replica's cluster; `None` while it does not know it, and from a client.
+    pub durability: Option<Durability>,
 }
 
 /// What a connection is for.
@@ -39,10 +42,15 @@ const REPLICA: u8 = 1;
 const BULK: u8 = 2;
 const CLIENT: u8 = 3;
 
+const UNKNOWN: u8 = 0;
+const REPLICATED: u8 = 1;
+const BACKGROUND: u8 = 2;
+const SYNCHRONOUS: u8 = 3;
+
 pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
     let sender = Sender::node(hello.node.unwrap_or_default(), hello.incarnation);
     let envelope = Envelope { cluster: hello.cluster, sender, ..Envelope::default() };
-    write_frame(out, Kind::Hello, envelope, 12, |out| {
+    write_frame(out, Kind::Hello, envelope, 13, |out| {
         out.put_u16_le(hello.version);
         out.put_u8(match hello.purpose {
             Purpose::Replica => REPLICA,
@@ -51,6 +59,12 @@ pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
         });
         out.put_u8(u8::from(hello.node.is_some()));
         out.put_u64_le(hello.process);
+        out.put_u8(match hello.durability {
+            None => UNKNOWN,
+            Some(Durability::Replicated) => REPLICATED,
+            Some(Durability::Background) => BACKGROUND,
+            Some(Durability::Synchronous) => SYNCHRONOUS,
+        });
     });
 }
 
@@ -66,10 +80,17 @@ pub(super) fn decode_hello(envelope: &Envelope, reader: &mut Reader<'_>) -> Resu
     };
     let is_node = reader.bool("whether a replica sends")?;
     let process = reader.u64("process")?;
+    let durability = match reader.u8("durability mode")? {
+        UNKNOWN => None,
+        REPLICATED => Some(Durability::Replicated),
+        BACKGROUND => Some(Durability::Background),
+        SYNCHRONOUS => Some(Durability::Synchronous),
+        found => return Err(reader.choice("durability mode", found)),
+    };
     let (node, incarnation) = envelope.sender.as_node(reader)?;
     reader.unused("node", is_node || node == NodeId::ZERO)?;
     let node = is_node.then_some(node);
-    Ok(Hello { cluster: envelope.cluster, node, incarnation, purpose, version, process })
+    Ok(Hello { cluster: envelope.cluster, node, incarnation, purpose, version, process, durability })
 }
 
 pub(super) fn encode_status_request(out: &mut BytesMut) {

@@ -16,6 +16,7 @@
 //!     purpose: Purpose::Client,
 //!     version: VERSION,
 //!     process: 7,
+//!     durability: None,
 //! };
 //! let mut buffer = BytesMut::new();
 //! encode(&Frame::Hello(hello), &mut buffer);

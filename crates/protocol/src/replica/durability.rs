@@ -324,6 +324,11 @@ impl<S: Service> Replica<S> {
         }
     }
 
+    /// How far the journal certainly holds the log, and whether it is broken.
+    pub(super) fn journal_report(&self) -> (OpNumber, bool) {
+        (self.journal.durable_op.min(self.log.journaled()), self.journal.is_broken)
+    }
+
     /// How far the log of this view may be acknowledged, and its hash there.
     pub(super) fn acknowledged(&self) -> (OpNumber, ChainHash) {
         let op = self.acknowledged_op();
@@ -340,7 +345,7 @@ impl<S: Service> Replica<S> {
 
     /// What the journal lacks from here on, it says again as a whole with the next checkpoint.
     pub(super) fn on_journal_broken(&mut self) {
-        let op = self.journal.durable_op.min(self.log.journaled());
+        let (op, _) = self.journal_report();
         self.journal.is_broken = true;
         self.journal.reaching.clear();
         if self.journal.waits() {

@@ -337,6 +337,10 @@ pub struct Report {
     pub lag: u64,
     /// Its incarnation.
     pub incarnation: Incarnation,
+    /// Its journal certainly holds the log up to here.
+    pub durable_op: OpNumber,
+    /// Whether its journal cannot be written for now.
+    pub is_journal_broken: bool,
     /// The bytes its log counts.
     pub log_bytes: u64,
     /// Its log holds the entries above this; the rest is in a checkpoint.

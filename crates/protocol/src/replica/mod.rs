@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use viewstamped_state::State;
 
 pub use fingerprint::Timer;
-pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName, TakeCheckpoint};
+pub use io::{Destination, Event, Ignored, Input, Output, Report, Setup, StatusName, TakeCheckpoint, TransferReport};
 
 use crate::configuration::Configuration;
 use crate::crash_vector::CrashVector;
@@ -351,6 +351,7 @@ impl<S: Service> Replica<S> {
     /// What an operator wants to know.
     #[must_use]
     pub fn report(&self) -> Report {
+        let (durable_op, is_journal_broken) = self.journal_report();
         let head = self.log.op().max(self.heard_op);
         Report {
             id: self.id,
@@ -370,6 +371,8 @@ impl<S: Service> Replica<S> {
             checkpoint: self.checkpoints.newest_id(),
             quorum_checkpoint: self.checkpoints.quorum(),
             is_divergent: self.checkpoints.is_divergent(),
+            durable_op,
+            is_journal_broken,
             transfer: self.checkpoint_transfer.as_ref().map(CheckpointTransfer::report),
             sessions: self.executor.client_table().len() as u64,
             survivor: self.survivor(),

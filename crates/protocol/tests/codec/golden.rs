@@ -39,6 +39,7 @@ fn hello() {
         purpose: Purpose::Bulk,
         version: VERSION,
         process: 0x77,
+        durability: Some(Durability::Synchronous),
     };
     assert_golden(
         &Frame::Hello(hello),
@@ -46,8 +47,8 @@ fn hello() {
             "f6565252",                         // magic
             "0100",                             // version
             "0100",                             // kind
-            "0c000000",                         // length of the body
-            "c9dfb8fa",                         // checksum
+            "0d000000",                         // length of the body
+            "6a9ba71b",                         // checksum
             "c1000000000000000000000000000000", // cluster
             "0000000000000000",                 // epoch
             "0000000000000000",                 // view
@@ -57,6 +58,7 @@ fn hello() {
             "02",                               // purpose: bulk
             "01",                               // sent by a replica
             "7700000000000000",                 // process
+            "03",                               // durability: synchronous
         ],
     );
 }

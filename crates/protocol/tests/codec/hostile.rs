@@ -302,6 +302,7 @@ fn a_field_that_a_frame_does_not_use_must_be_zero() {
         purpose: Purpose::Client,
         version: VERSION,
         process: 0,
+        durability: None,
     };
     let request = FromClient {
         cluster: ClusterId(1),

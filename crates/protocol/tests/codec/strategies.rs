@@ -376,14 +376,16 @@ fn client_reply() -> BoxedStrategy<ClientReply> {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let purpose = prop_oneof![Just(Purpose::Replica), Just(Purpose::Bulk), Just(Purpose::Client)];
-    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>(), any::<u64>()).prop_map(
-        |(cluster, node, incarnation, purpose, version, process)| Hello {
+    let durability = option::of(prop::sample::select(Durability::ALL.to_vec()));
+    (cluster(), option::of(node()), incarnation(), purpose, any::<u16>(), any::<u64>(), durability).prop_map(
+        |(cluster, node, incarnation, purpose, version, process, durability)| Hello {
             cluster,
             node,
             incarnation,
             purpose,
             version,
             process,
+            durability,
         },
     )
 }
@@ -397,8 +399,9 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             Frame::FromClient(FromClient { cluster, epoch: EpochNumber(epoch), client, body })
         }),
         5 => (header(), client(), client_reply())
-            .prop_map(|(header, client, body)| Frame::ToClient(ToClient { header, client, body })),
-        1 => hello().prop_map(Frame::Hello),
+            .prop_map(|(header, client, body)| Frame::ToClient(ToClient { header, client, body }))
+            .boxed(),
+        1 => hello().prop_map(Frame::Hello).boxed(),
         1 => Just(Frame::StatusRequest),
         1 => bytes().prop_map(Frame::Status),
     ]

@@ -88,6 +88,14 @@ impl Partial {
         self.end
     }
 
+    /// The keys of what is kept, in the order in which it was kept: what was fetched can be given again in an order that was possible.
+    #[must_use]
+    pub fn keys(&self) -> Vec<[u8; 32]> {
+        let mut keys: Vec<(u64, [u8; 32])> = self.contents.iter().map(|(key, (offset, _))| (*offset, *key)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
     /// What was kept under `key`, if it is there and undamaged.
     #[must_use]
     pub fn get(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
@@ -162,6 +170,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use viewstamped_state::{Fetch, PageOptions, Place, State};
+
     use super::*;
     use crate::io::SimulatedDisk;
 
@@ -196,6 +207,15 @@ mod tests {
         assert_eq!(open(&disk).get(&[99; 32]).as_deref(), Some(&b"more"[..]));
         partial.clear().unwrap();
         assert!(partial.is_empty() && open(&disk).is_empty());
+    }
+
+    #[test]
+    fn keys_come_in_the_order_in_which_they_were_kept() {
+        let disk = SimulatedDisk::new();
+        let mut partial = open(&disk);
+        let keys = [[9; 32], [2; 32], [5; 32]];
+        keys.iter().for_each(|key| assert!(partial.keep(*key, &key[..7]).unwrap()));
+        assert_eq!((partial.keys(), open(&disk).keys()), (keys.to_vec(), keys.to_vec()));
     }
 
     #[test]
@@ -249,5 +269,34 @@ mod tests {
         assert_eq!(open(&disk).len(), 5);
         assert!(partial.keep([6; 32], &content(6)).unwrap());
         assert_eq!((open(&disk).len(), open(&disk).get(&[6; 32])), (6, Some(content(6))));
+    }
+
+    /// How a requester uses it: what came is kept with its place, and given again after a crash, in the same order.
+    #[test]
+    fn a_state_that_was_fetched_in_part_is_not_fetched_from_the_beginning() {
+        let source: State = (0..3_000u32).map(|key| (key.to_be_bytes().to_vec(), vec![7; 90])).collect();
+        let begin = || Fetch::new(source.root(), PageOptions::default(), State::default().snapshot());
+        let (disk, mut fetch, mut asked) = (SimulatedDisk::new(), begin(), 0);
+        let mut partial = Partial::open(&disk, 1 << 20).unwrap();
+        while let Some(place) = fetch.next().filter(|_| asked < 40) {
+            asked += 1;
+            let part = source.part(&place).unwrap();
+            let mut content = Vec::new();
+            place.encode(&mut content);
+            partial.keep(blake3::hash(&content).into(), &[&content[..], &part].concat()).unwrap();
+            fetch.give(&place, part).unwrap();
+        }
+        drop((fetch, partial));
+        let (mut fetch, partial) = (begin(), Partial::open(&disk, 1 << 20).unwrap());
+        for content in partial.keys().iter().filter_map(|key| partial.get(key)) {
+            let (place, part) = Place::decode(&content).unwrap();
+            assert_eq!(fetch.give(&place, Bytes::copy_from_slice(part)), Ok(true));
+        }
+        while let Some(place) = fetch.next() {
+            asked += 1;
+            fetch.give(&place, source.part(&place).unwrap()).unwrap();
+        }
+        assert_eq!(fetch.state().unwrap().root(), source.root());
+        assert_eq!(asked, 1 + source.pages().count(), "nothing was asked for twice");
     }
 }

@@ -180,3 +180,19 @@ fn a_file_of_another_cluster_is_refused() {
     let error = PageFile::open(&disk, ClusterId(8)).unwrap_err();
     assert!(matches!(error, OpenError::Foreign { found: CLUSTER, .. }), "{error}");
 }
+
+#[test]
+fn a_real_disk_keeps_what_a_simulated_one_does() {
+    let scratch = crate::directory::tests::Scratch::new();
+    let (disk, mut replica) = (crate::io::RealDisk::new(scratch.path()), Replica::new(4));
+    for _ in 0..3 {
+        let (mut pages, _) = PageFile::open(&disk, CLUSTER).unwrap();
+        save(&mut pages, &replica.checkpoint(200), 3000).unwrap();
+        let newest = replica.checkpoint(50);
+        save(&mut pages, &newest, 1 << 20).unwrap();
+        let (_, opened) = PageFile::open(&disk, CLUSTER).unwrap();
+        assert_eq!(opened.verdict, Verdict::Sound);
+        assert_is(&opened.checkpoint.unwrap(), &newest);
+    }
+    assert!(verify(&disk, |_| {}).unwrap().damages.is_empty());
+}

@@ -49,7 +49,7 @@ async fn dial(shared: &Shared, address: &str) -> io::Result<(FrameReader, OwnedW
 /// How a client introduces itself. Its requests name its cluster, so the connection needs not.
 fn introduction() -> Hello {
     let (cluster, incarnation) = (ClusterId::default(), Incarnation::ZERO);
-    Hello { cluster, node: None, incarnation, purpose: Purpose::Client, version: VERSION, process: 0 }
+    Hello { cluster, node: None, incarnation, purpose: Purpose::Client, version: VERSION, process: 0, durability: None }
 }
 
 /// Hands over what the replica says, and writes when the socket takes more, until the connection ends.

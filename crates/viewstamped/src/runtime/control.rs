@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 pub(crate) struct Control {
     wake: Notify,
     is_stopping: AtomicBool,
+    is_shutting_down: AtomicBool,
 }
 
 impl Control {
@@ -22,7 +23,17 @@ impl Control {
         self.wake.notified().await;
     }
 
-    /// Tells the replica to stop after its current turn.
+    /// Tells the replica to stop after its current turn, and to write out everything.
+    pub(crate) fn shut_down(&self) {
+        self.is_shutting_down.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.is_shutting_down.load(Ordering::Acquire)
+    }
+
+    /// Tells the replica to stop after its current turn, as a crash does.
     pub(crate) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
         self.wake.notify_one();

@@ -83,6 +83,7 @@ async fn converse(learner: &Learner, stream: TcpStream) -> Result<Group, String>
     let (read, mut write) = stream.into_split();
     let mut reader = FrameReader::new(read, Limits::default());
     write.write_all(&question(learner)).await.map_err(|error| error.to_string())?;
+    let mut durability = None;
     loop {
         match reader.next().await {
             Ok(Frame::Hello(hello)) if hello.cluster != learner.cluster => {
@@ -95,8 +96,10 @@ async fn converse(learner: &Learner, stream: TcpStream) -> Result<Group, String>
                 ));
             }
             Ok(Frame::Replica(Message { body: Body::ConfigurationInfo(info), .. })) => {
-                return Ok(Group { configuration: info.configuration, options: info.options });
+                let durability = durability.ok_or("it does not say the durability mode of the cluster")?;
+                return Ok(Group { configuration: info.configuration, options: info.options, durability });
             }
+            Ok(Frame::Hello(hello)) => durability = hello.durability,
             Ok(_) => {}
             Err(ReadError::Closed | ReadError::Broken(_)) => {
                 return Err(format!("it refused replica {}; its log says why", learner.id.0));
@@ -110,7 +113,8 @@ async fn converse(learner: &Learner, stream: TcpStream) -> Result<Group, String>
 fn question(learner: &Learner) -> BytesMut {
     let (cluster, incarnation) = (learner.cluster, Incarnation::ZERO);
     let (node, purpose) = (Some(learner.id), Purpose::Replica);
-    let hello = Hello { cluster, node, incarnation, purpose, version: VERSION, process: learner.process };
+    let hello =
+        Hello { cluster, node, incarnation, purpose, version: VERSION, process: learner.process, durability: None };
     let header = Header { cluster, epoch: EpochNumber::ZERO, view: ViewNumber::ZERO, from: learner.id, incarnation };
     let mut frames = BytesMut::new();
     codec::encode(&Frame::Hello(hello), &mut frames);

@@ -179,7 +179,7 @@ fn verify(shared: &Shared, link: &Link, answer: &Hello) -> Result<(), String> {
             link.peer.0
         ));
     }
-    Ok(())
+    shared.other_mode(link.peer, answer.durability).map_or(Ok(()), Err)
 }
 
 /// How long a try to connect may take when `pause` follows it: short at first. When a network heals, a new try gets through at

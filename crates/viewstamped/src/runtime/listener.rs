@@ -317,7 +317,10 @@ fn verify(shared: &Shared, address: SocketAddr, hello: &Hello) -> Result<NodeId,
             "refused replica {from} at {address}: it is no member of this group; correct its id or its member list"
         ));
     }
-    Ok(node)
+    match shared.other_mode(node, hello.durability) {
+        Some(problem) => Err(problem),
+        None => Ok(node),
+    }
 }
 
 /// Hands what a peer sends to the turn, until the connection ends.

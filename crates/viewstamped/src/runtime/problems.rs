@@ -18,17 +18,18 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    /// Counts a problem of this kind; `describe` says what happened, why, and what to do.
-    pub(crate) fn note(&mut self, kind: &'static str, describe: impl FnOnce() -> String) {
+    /// Counts a problem of this kind; `describe` says what happened, why, and what to do. Returns whether it is in the status now.
+    pub(crate) fn note(&mut self, kind: &'static str, describe: impl FnOnce() -> String) -> bool {
         *self.counts.entry(kind).or_default() += 1;
         let now = Instant::now();
         if self.logged.get(kind).is_some_and(|logged| now.duration_since(*logged) < LOG_INTERVAL) {
-            return;
+            return false;
         }
         self.logged.insert(kind, now);
         let text = describe();
         tracing::warn!(kind, "{text}");
         self.latest = Some((now, text));
+        true
     }
 
     /// How often each kind occurred.

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 use viewstamped_protocol::message::NotServingReason;
-use viewstamped_protocol::{Ignored, Replica, Report, Service, StatusName};
+use viewstamped_protocol::replica::TransferReport;
+use viewstamped_protocol::{CheckpointId, Ignored, OpNumber, Replica, Report, Service, StatusName};
+use viewstamped_state::Progress;
 
 use super::shared::Shared;
-use crate::status::{MemberStatus, NodeStatus};
+use crate::status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, TransferStatus};
 
 /// Publishes statuses.
 #[derive(Debug)]
@@ -21,13 +23,20 @@ pub(crate) struct Reporter {
     published: Instant,
     is_outdated: bool,
     is_demanded: bool,
+    /// The newest checkpoint on disk.
+    pub(crate) saved: OpNumber,
 }
 
 impl Reporter {
     /// Publishes to `sender`; the status there now says what never changes.
-    pub(crate) fn new(sender: watch::Sender<NodeStatus>, started: Instant, interval: Duration) -> Self {
+    pub(crate) fn new(
+        sender: watch::Sender<NodeStatus>,
+        started: Instant,
+        interval: Duration,
+        saved: OpNumber,
+    ) -> Self {
         let facts = sender.borrow().clone();
-        Self { sender, facts, started, interval, published: started, is_outdated: true, is_demanded: true }
+        Self { sender, facts, started, interval, published: started, is_outdated: true, is_demanded: true, saved }
     }
 
     /// Something has happened that may show in the status.
@@ -79,6 +88,13 @@ impl Reporter {
         status.executed = report.executed.0;
         status.lag = report.lag;
         status.incarnation = report.incarnation.0;
+        status.log_base = report.log_base.0;
+        status.checkpoint = checkpoint(report.checkpoint);
+        status.quorum_checkpoint = checkpoint(report.quorum_checkpoint.agreed);
+        status.divergent = report.is_divergent;
+        status.journal = JournalStatus { durable_op: report.durable_op.0, is_broken: report.is_journal_broken };
+        status.checkpoint_saved = self.saved.0;
+        status.transfer = report.transfer.map(transfer);
         status.log_bytes = report.log_bytes;
         status.sessions = report.sessions;
         status.client_connections = shared.clients.borrow().count() as u64;
@@ -100,6 +116,27 @@ fn role(report: &Report) -> &'static str {
         StatusName::Normal if report.primary == report.id => "primary",
         StatusName::Normal => "backup",
         StatusName::Starting | StatusName::ViewChange | StatusName::Recovering => "none",
+    }
+}
+
+fn checkpoint(id: CheckpointId) -> CheckpointStatus {
+    let root = if id.op == OpNumber::ZERO { String::new() } else { id.root.to_string() };
+    CheckpointStatus { op: id.op.0, root }
+}
+
+fn transfer(report: TransferReport) -> TransferStatus {
+    let TransferReport { checkpoint: id, service, client_table } = report;
+    let sum = |part: fn(&Progress) -> u64| part(&service) + part(&client_table);
+    let (complete, total) = (sum(|progress| progress.bytes), sum(|progress| progress.bytes_total));
+    TransferStatus {
+        checkpoint: checkpoint(id),
+        parts: sum(|progress| progress.parts_fetched),
+        bytes: sum(|progress| progress.bytes_fetched),
+        keys: sum(|progress| progress.keys),
+        keys_total: sum(|progress| progress.keys_total),
+        percent: (u128::from(complete) * 100)
+            .checked_div(u128::from(total))
+            .map_or(0, |percent| percent.min(100) as u64),
     }
 }
 

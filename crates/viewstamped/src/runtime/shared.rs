@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use viewstamped_protocol::codec::{Frame, Hello, Limits, Purpose, VERSION};
-use viewstamped_protocol::{ClusterId, Configuration, FromClient, Incarnation, Message, NodeId};
+use viewstamped_protocol::{ClusterId, Configuration, Durability, FromClient, Incarnation, Message, NodeId};
 
 use super::accepted::Accepted;
 use super::clients::{ClientConnection, Clients};
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     /// 0 while unknown.
     pub(crate) incarnation: Cell<Incarnation>,
     pub(crate) configuration: Configuration,
+    pub(crate) durability: Durability,
     pub(crate) transport: TransportOptions,
     /// Limits of frames from peers.
     pub(crate) peer_limits: Limits,
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) accepted: RefCell<Accepted>,
     pub(crate) clients: RefCell<Clients>,
     pub(crate) problems: RefCell<Problems>,
+    /// One has occurred that watchers of the status have not seen.
+    pub(crate) has_new_problem: Cell<bool>,
 }
 
 impl Shared {
@@ -60,7 +63,10 @@ impl Shared {
 
     /// Counts and shows a problem.
     pub(crate) fn problem(&self, kind: &'static str, describe: impl FnOnce() -> String) {
-        self.problems.borrow_mut().note(kind, describe);
+        if self.problems.borrow_mut().note(kind, describe) {
+            self.has_new_problem.set(true);
+            self.control.wake();
+        }
     }
 
     /// How this replica introduces itself: under its own id, but to one whose id is taken.
@@ -72,6 +78,17 @@ impl Shared {
             purpose,
             version: VERSION,
             process: self.process,
+            durability: Some(self.durability),
         })
+    }
+
+    /// What is wrong with a peer of another durability mode: it would break the promises of one of the two.
+    pub(crate) fn other_mode(&self, peer: NodeId, mode: Option<Durability>) -> Option<String> {
+        let other = mode.filter(|mode| *mode != self.durability)?;
+        Some(format!(
+            "replica {} runs in the durability mode `{other}`, and this one, replica {}, in `{}`: all members of a cluster must be \
+             formatted with the same --durability; format the one that is wrong anew in an empty directory",
+            peer.0, self.id.0, self.durability
+        ))
     }
 }

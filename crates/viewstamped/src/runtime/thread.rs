@@ -12,21 +12,25 @@ use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use viewstamped_protocol::codec::{Limits, Purpose};
 use viewstamped_protocol::service::panic_message;
-use viewstamped_protocol::{Durability, Incarnation, Replica, Service, Setup};
+use viewstamped_protocol::{Incarnation, Replica, Service, Setup};
+use viewstamped_storage::journal::Owner;
 
 use super::clients::Clients;
 use super::clock::Clock;
 use super::control::Control;
 use super::files;
+use super::hashing::Hashing;
 use super::inbox::Inbox;
 use super::learning;
 use super::link::{self, Link};
 use super::listener::{self, Port};
 use super::reporter::Reporter;
+use super::reports::Reports;
 use super::shared::Shared;
 use super::turn::Turn;
 use crate::boot::{Boot, Group, Membership, Store};
 use crate::config::TransportOptions;
+use crate::disk::{self, Disk, StorageOptions};
 use crate::error::NodeError;
 use crate::memory::MemoryBudget;
 use crate::status::{MemberStatus, NodeStatus};
@@ -36,6 +40,7 @@ pub(crate) struct Start {
     pub(crate) boot: Boot,
     pub(crate) options: viewstamped_protocol::Options,
     pub(crate) transport: TransportOptions,
+    pub(crate) storage: StorageOptions,
     pub(crate) client_listener: std::net::TcpListener,
     /// `None` while the peer address is not known.
     pub(crate) peer_listener: Option<std::net::TcpListener>,
@@ -70,7 +75,7 @@ pub(crate) fn run<S: Service + 'static>(start: Start, service: S) -> Result<(), 
 }
 
 async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), NodeError> {
-    let Start { boot, options, transport, client_listener, peer_listener, control, status, seed } = start;
+    let Start { boot, options, transport, storage, client_listener, peer_listener, control, status, seed } = start;
     let Boot { cluster, id, identity, membership, directory, listen_peer } = boot;
     let started = Instant::now();
     let client_listener = adopt(client_listener)?;
@@ -92,12 +97,19 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         None => listen(listen_peer.as_ref().unwrap_or(&member.address)).await?,
     };
     warn_if_even(&group);
+    let store = Store::new(directory, cluster, id, group.clone());
+    // Before anything is sent or answered.
+    let mut found = match &identity {
+        Some(identity) => disk::open(store.path(), &store.file(identity), &storage)?,
+        None => disk::Start::default(),
+    };
     let links = links(&group, id);
     let transport = fitted(transport, &group, links.len());
     let memory = MemoryBudget::of(&options, &transport, &group.options, group.configuration.len());
     tracing::info!("with these options the replica takes {memory}, and the state of its service on top");
     status.send_modify(|status| {
         status.memory_max_bytes = memory.total() as u64;
+        status.durability = group.durability.to_string();
         status.peer_address = address_of(&peer_listener);
         status.members = group.members_status();
     });
@@ -111,6 +123,7 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         peer_limits: Limits::for_peers(group.options.operation_bytes_max),
         client_limits: Limits::for_clients(group.options.operation_bytes_max),
         configuration: group.configuration.clone(),
+        durability: group.durability,
         from_peers: Inbox::new(transport.peer_inbox_bytes_max),
         from_clients: Inbox::new(transport.client_inbox_bytes_max),
         refused: RefCell::default(),
@@ -118,6 +131,7 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         accepted: RefCell::default(),
         clients: RefCell::new(Clients::new(transport)),
         problems: RefCell::default(),
+        has_new_problem: Cell::new(false),
         transport,
     });
     for index in 0..shared.links.len() {
@@ -135,15 +149,23 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
         cluster_options,
         options,
         identity,
-        durability: Durability::Replicated,
-        surviving: None,
+        durability: group.durability,
+        surviving: found.surviving.take(),
         seed,
     };
+    let saved = found.newest.op;
+    let owner = Owner { cluster, node: id };
+    let reports = Arc::new(Reports::new(Arc::clone(&control)));
+    let disk = Disk::new(store.path(), owner, group.durability, storage, found, Arc::clone(&reports));
     let turn = Turn {
+        hashing: Hashing::new(Arc::clone(&reports)),
+        reports,
         replica: Replica::new(setup, service, clock.now()),
-        reporter: Reporter::new(status, started, shared.transport.status_interval),
+        reporter: Reporter::new(status, started, shared.transport.status_interval, saved),
         shared,
-        store: Store::new(directory, cluster, id, group.clone()),
+        store,
+        disk,
+        last_record: None,
         clock,
         scratch: BytesMut::new(),
     };

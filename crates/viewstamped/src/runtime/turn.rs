@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::boot::Store;
+use crate::disk::Disk;
 use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
@@ -19,7 +20,9 @@ use viewstamped_protocol::{Destination, Event, Input, Message, Now, Output, Repl
 use super::clients::Delivery;
 use super::clock::Clock;
 use super::control::Control;
+use super::hashing::Hashing;
 use super::reporter::Reporter;
+use super::reports::{Report, Reports};
 use super::shared::{Asked, Shared};
 use crate::config::TransportOptions;
 use crate::error::NodeError;
@@ -31,6 +34,11 @@ pub(crate) struct Turn<S> {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) reporter: Reporter,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) hashing: Hashing,
+    pub(crate) disk: Disk,
+    /// The record that says all there is to say, once the replica has stopped.
+    pub(crate) last_record: Option<u64>,
     /// Frames are encoded here and then split off, so that one allocation serves many.
     pub(crate) scratch: BytesMut,
 }
@@ -84,6 +92,20 @@ impl<S: Service> Turn<S> {
                 () = &mut alarm => armed = None,
             }
         }
+        if control.is_shutting_down() { self.shut_down() } else { Ok(()) }
+    }
+
+    /// Writes out everything, so that the next start needs no recovery.
+    fn shut_down(mut self) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        self.replica.handle(now, Input::ShutDown);
+        self.perform_outputs(now)?;
+        let is_clean = self.disk.shut_down(self.last_record, self.shared.incarnation.get())?;
+        if is_clean {
+            tracing::info!("everything is on disk: the next start needs no recovery");
+        } else {
+            tracing::warn!("not everything could be written to disk: the next start recovers from the other replicas");
+        }
         Ok(())
     }
 
@@ -91,6 +113,7 @@ impl<S: Service> Turn<S> {
         let now = self.clock.now();
         self.hear_peers(now);
         self.note_refusals(now);
+        self.hear_threads(now)?;
         self.hear_clients(now);
         if self.replica.next_deadline().is_some_and(|deadline| deadline <= now.monotonic) {
             self.replica.handle(now, Input::Tick);
@@ -98,6 +121,9 @@ impl<S: Service> Turn<S> {
         self.perform_outputs(now)?;
         self.shared.links.iter().for_each(|link| link.flush());
         self.shared.clients.borrow_mut().flush();
+        if self.shared.has_new_problem.take() {
+            self.reporter.note_activity();
+        }
         self.reporter.publish_if_due(&self.replica, &self.shared);
         Ok(())
     }
@@ -126,6 +152,24 @@ impl<S: Service> Turn<S> {
         while let Some(peer) = self.shared.refused.borrow_mut().pop_first() {
             self.replica.handle(now, Input::PeerUnreachable(peer));
         }
+    }
+
+    /// What the threads beside this one have done.
+    fn hear_threads(&mut self, now: Now) -> Result<(), NodeError> {
+        while let Some(report) = self.reports.next() {
+            match report {
+                Report::Input(input) => {
+                    if let Input::CheckpointSaved { op } = input {
+                        self.reporter.saved = op;
+                    }
+                    self.replica.handle(now, input);
+                }
+                Report::Problem { kind, text } => self.shared.problem(kind, || text),
+                Report::Failed(error) => return Err(error),
+            }
+            self.reporter.note_activity();
+        }
+        Ok(())
     }
 
     fn hear_clients(&mut self, now: Now) {
@@ -160,9 +204,15 @@ impl<S: Service> Turn<S> {
                     self.shared.incarnation.set(identity.incarnation);
                     self.replica.handle(now, Input::IdentitySaved);
                 }
-                Output::TakeCheckpoint(checkpoint) => self.replica.handle(now, checkpoint.taken()),
+                Output::TakeCheckpoint(checkpoint) => self.hashing.take(checkpoint)?,
                 Output::Event(event) => self.report_event(&event),
-                Output::Journal { .. } | Output::SaveCheckpoint { .. } | Output::ShutDown { .. } => {}
+                Output::Journal { sequence, record } => {
+                    if !self.disk.write(sequence, record)? {
+                        self.replica.handle(now, Input::JournalBroken);
+                    }
+                }
+                Output::SaveCheckpoint { checkpoint, sequence } => self.disk.save(checkpoint, sequence)?,
+                Output::ShutDown { sequence } => self.last_record = sequence,
             }
         }
         Ok(())
@@ -216,9 +266,11 @@ impl<S: Service> Turn<S> {
             Event::QuorumLost { recovering } => self.shared.problem("quorum-lost", || {
                 let ids: Vec<String> = recovering.iter().map(|node| node.0.to_string()).collect();
                 format!(
-                    "replicas {} have all lost their memory, so nobody has the state; this group serves nobody until an \
-                     operator restores a backup into a new cluster",
-                    ids.join(", ")
+                    "replicas {} have all lost their memory (durability `{}`), so nobody is certain of the state; this group serves \
+                     nobody. If the memory of a replica that is not among them survived, start that one. Otherwise keep the directories \
+                     of all replicas as they are, and restore a backup into a new cluster",
+                    ids.join(", "),
+                    self.shared.durability
                 )
             }),
             Event::ServicePanicked { op, message } => self.shared.problem("service-panicked", || {

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use viewstamped::Durability;
+
 use crate::failure::Failure;
 use crate::formatting;
 use crate::group::{Directory, Group, Replica, wait_until_ready};
@@ -29,7 +31,7 @@ impl OwnGroup {
     /// When it does not start.
     pub(super) async fn start(replicas: u16) -> Result<Self, Failure> {
         let directory = Directory::open(None)?;
-        let group = Group::prepare(&directory, &free_ports(replicas)?)?;
+        let group = Group::prepare(&directory, &free_ports(replicas)?, Some(Durability::Replicated))?;
         let mut replicas = Replica::spawn_all(&group, false, None)?;
         wait_until_ready(&group, &mut replicas).await?;
         let own = Self { group, replicas, _directory: directory };

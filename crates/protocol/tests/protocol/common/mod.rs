@@ -19,6 +19,8 @@ pub const CLIENT: ClientId = ClientId(42);
 
 /// Appends every operation to one value, so that order and repetition show.
 ///
+/// `file` also writes what fills most of a page, under the operation's own name; `stray 1` does something else at r1.
+///
 /// `guess` has a value predicted by the primary, `draw` one to which f + 1 replicas contribute; it stands behind the operation.
 /// Predictions say who made them, and as which of its own: `r0.1`.
 #[derive(Clone, Debug)]
@@ -44,6 +46,9 @@ impl Service for Journal {
         // A bug: one replica does something else than the others.
         if operation.payload.strip_prefix(b"stray ") == Some(self.id.to_string().as_bytes()) {
             text.push(b'?');
+        }
+        if operation.payload.starts_with(b"file ") {
+            state.insert(Bytes::copy_from_slice(operation.payload), Bytes::from(vec![b'.'; 300]));
         }
         let text = Bytes::from(text);
         state.insert(Bytes::from_static(b"journal"), text.clone());

@@ -5,6 +5,7 @@ mod section_4_1;
 mod section_4_2;
 mod section_4_3;
 mod section_4_5;
+mod section_5_1;
 mod section_5_2;
 mod section_5_3;
 mod section_6_2;

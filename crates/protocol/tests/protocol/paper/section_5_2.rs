@@ -1,5 +1,8 @@
 //! 5.2, state transfer. Ours changes nothing before the answer is complete (T1), and cuts nothing (T2).
 
+use viewstamped_protocol::message::Body;
+use viewstamped_protocol::{ClusterOptions, Durability, Input, OpNumber};
+
 use crate::script::Script;
 
 /// "In the former case it only needs to learn about requests after its op-number": n' "is its op-number".
@@ -114,8 +117,8 @@ fn the_answer_brings_the_log_the_op_number_and_the_commit_number() {
     );
 }
 
-/// "Because of garbage collecting the log, it's possible for there to be a gap": not before there are checkpoints. A replica answers
-/// from the very first operation on, and the asker needs no application state.
+/// "Because of garbage collecting the log, it's possible for there to be a gap": not before there are checkpoints. Until then a replica
+/// answers from the very first operation on, and the asker needs no application state.
 #[test]
 fn the_whole_log_can_be_fetched_from_anybody() {
     let mut script = Script::serving(3);
@@ -134,5 +137,46 @@ fn the_whole_log_can_be_fetched_from_anybody() {
          r0->r2  NEWSTATE v0 n3 k3 after=n0 l=[n1@v0..n3@v0]
          r2 is normal v0 n3
          r2 has executed AB",
+    );
+}
+
+/// "Should a gap occur, the slow replica first brings itself almost up to date using application state (like a recovering node would do)
+/// to get to a recent checkpoint, and then completes the job by obtaining the log forward from the point." It does not move "to the
+/// view in which that checkpoint was taken" (T4).
+#[test]
+fn a_gap_is_closed_with_a_checkpoint_and_the_log_from_there() {
+    let cluster_options = ClusterOptions { checkpoint_ops: 4, ..ClusterOptions::default() };
+    let mut script = Script::durable_with(3, cluster_options, Durability::Replicated);
+    script.play("r2 is cut off");
+    for operation in ["A", "B", "C", "D", "E", "F", "G", "H"] {
+        script.play(&format!("client->r0 REQUEST {operation}\n everything arrives"));
+    }
+    script.play(
+        "100 ms pass
+         everything arrives
+         r1 is normal v0 n9 k9 x9
+         the network heals
+         r0 waits 50 ms
+         r0->r2  COMMIT v0 n9 k9
+         r2 waits 10 ms
+         r2->r0  GETSTATE v0 target=v0 n'=1
+         r0->r2  NEWSTATE v0 n9 k9
+         r2->r1  GETPAGES",
+    );
+    while !matches!(script.group.replica(2).report().executed, OpNumber(8)) {
+        let place = script
+            .group
+            .network
+            .iter()
+            .position(|(_, message)| matches!(message.body, Body::GetPages(_) | Body::Pages(_)));
+        let (to, message) = script.group.network.remove(place.expect("pages are on their way")).expect("found");
+        script.group.input(to.0, Input::Message(message));
+    }
+    script.play(
+        "r2 is normal v0 n8 k8 x8 v'=0
+         r2 has executed ABCDEFG
+         r2->r0  GETSTATE v0 target=v0 n'=8
+         r0->r2  NEWSTATE v0 n9 k9 after=n8 l=[n9@v0]
+         r2 is normal v0 n9 k9 x9",
     );
 }
