@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use viewstamped::{Bytes, Cluster, OpNumber, Operation, PagedService, Pages, PagesMut, SelfPaging};
+use viewstamped::{Bytes, Cluster, OpNumber, Operation, PageSet, PageSetMut, PagedService, SelfPaging};
 
 const ROWS: usize = 4;
 const COLUMNS: usize = 65_536;
@@ -28,14 +28,14 @@ impl PagedService for Sketch {
         Bytes::from(counts.min().unwrap().to_string())
     }
 
-    fn take_checkpoint(&mut self, _: OpNumber, pages: &mut PagesMut<'_>) {
+    fn take_checkpoint(&mut self, _: OpNumber, pages: &mut PageSetMut<'_>) {
         for number in std::mem::take(&mut self.changed) {
             let counters = &self.counters[number * PAGE..(number + 1) * PAGE];
             pages.put(number as u64, &counters.iter().flat_map(|count| count.to_le_bytes()).collect::<Vec<u8>>());
         }
     }
 
-    fn restore(&mut self, pages: Pages<'_>) {
+    fn restore(&mut self, pages: PageSet<'_>) {
         self.counters.fill(0);
         for (number, page) in pages.iter() {
             for (counter, bytes) in self.counters[number as usize * PAGE..].iter_mut().zip(page.as_chunks().0) {

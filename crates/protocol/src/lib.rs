@@ -98,5 +98,5 @@ pub use message::{FromClient, Message, ToClient};
 pub use numbers::*;
 pub use options::{ClientOptions, ClusterOptions, Options};
 pub use replica::{Destination, Event, Ignored, Input, Output, Replica, Report, Setup, StatusName, TakeCheckpoint};
-pub use self_paging::{PagedService, Pages, PagesMut, SelfPaging};
+pub use self_paging::{PageSet, PageSetMut, PagedService, SelfPaging};
 pub use service::{Contributions, Operation, PREDICTED_BYTES_MAX, Service};

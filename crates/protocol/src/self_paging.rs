@@ -44,17 +44,17 @@ pub trait PagedService {
 
     /// 5.1: "makes an upcall to the application, requesting it to take a checkpoint". Puts the pages that have changed since the last
     /// call, or since [`restore`](Self::restore). Called after operation `op`, at every replica.
-    fn take_checkpoint(&mut self, op: OpNumber, pages: &mut PagesMut<'_>);
+    fn take_checkpoint(&mut self, op: OpNumber, pages: &mut PageSetMut<'_>);
 
     /// Replaces all data by that of a checkpoint; without pages, by nothing.
-    fn restore(&mut self, pages: Pages<'_>);
+    fn restore(&mut self, pages: PageSet<'_>);
 }
 
 /// The pages of a checkpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct Pages<'a>(&'a State);
+pub struct PageSet<'a>(&'a State);
 
-impl<'a> Pages<'a> {
+impl<'a> PageSet<'a> {
     /// The page with this number.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<&'a [u8]> {
@@ -70,9 +70,9 @@ impl<'a> Pages<'a> {
 
 /// The pages of the checkpoint before, to be changed into those of this one.
 #[derive(Debug)]
-pub struct PagesMut<'a>(&'a mut State);
+pub struct PageSetMut<'a>(&'a mut State);
 
-impl PagesMut<'_> {
+impl PageSetMut<'_> {
     /// Gives a page this content, of any length; some KiB are best.
     pub fn put(&mut self, number: u64, page: &[u8]) {
         self.0.put(&number.to_be_bytes(), page);
@@ -130,13 +130,13 @@ impl<S: PagedService> Service for SelfPaging<S> {
     }
 
     fn take_checkpoint(&mut self, state: &mut State, op: OpNumber) {
-        self.call(|service| service.take_checkpoint(op, &mut PagesMut(state)));
+        self.call(|service| service.take_checkpoint(op, &mut PageSetMut(state)));
     }
 
     fn restored(&mut self, state: &State) {
         // After a panic the state is that of the last checkpoint, and operations have been executed and answered since.
         if !std::mem::take(&mut self.is_called) {
-            self.service.restore(Pages(state));
+            self.service.restore(PageSet(state));
         }
     }
 }
@@ -165,14 +165,14 @@ mod tests {
             Bytes::from(self.counts[usize::from(operation.payload[0])].to_string())
         }
 
-        fn take_checkpoint(&mut self, _: OpNumber, pages: &mut PagesMut<'_>) {
+        fn take_checkpoint(&mut self, _: OpNumber, pages: &mut PageSetMut<'_>) {
             if std::mem::take(&mut self.is_changed) {
                 let page: Vec<u8> = self.counts.iter().flat_map(|count| count.to_le_bytes()).collect();
                 pages.put(0, &page);
             }
         }
 
-        fn restore(&mut self, pages: Pages<'_>) {
+        fn restore(&mut self, pages: PageSet<'_>) {
             let page = pages.get(0).unwrap_or_default();
             self.counts = page.as_chunks().0.iter().map(|count| u64::from_le_bytes(*count)).collect();
         }
@@ -193,7 +193,7 @@ mod tests {
         let mut other = SelfPaging::new(Counts::default());
         other.restored(&state);
         assert_eq!(execute(&mut other, &mut state, b"a"), "3");
-        assert_eq!(Pages(&state).iter().map(|(number, page)| (number, page.len())).collect::<Vec<_>>(), [(0, 2_048)]);
+        assert_eq!(PageSet(&state).iter().map(|(number, page)| (number, page.len())).collect::<Vec<_>>(), [(0, 2_048)]);
     }
 
     /// The state is that of the last checkpoint: to go back to it after a panic would undo what was executed and answered since.

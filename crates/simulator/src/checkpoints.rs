@@ -60,7 +60,12 @@ impl<W: Workload> Simulation<'_, W> {
                 let is_retargeted = before.is_some_and(|op| op > executed);
                 self.coverage.hit(if is_retargeted { Mark::TransferRetargeted } else { Mark::TransferStarted });
             }
-            Event::CheckpointInstalled { .. } => {
+            Event::Diverged { .. } => self.coverage.hit(Mark::Diverged),
+            Event::RootsDiffer { .. } => self.coverage.hit(Mark::RootsDiffer),
+            Event::CheckpointInstalled { is_repair, .. } => {
+                if *is_repair {
+                    self.coverage.hit(Mark::Repaired);
+                }
                 self.coverage.struck(Blow::Install, self.machines[place].role);
                 self.machines[place].fetches = None;
                 if std::mem::take(&mut self.machines[place].has_lost_source) {

@@ -50,6 +50,8 @@ pub(crate) struct ClusterSetup<S> {
     /// The options of each member.
     pub(crate) options: Vec<Options>,
     pub(crate) service: S,
+    /// Whether it does the same everywhere.
+    pub(crate) is_deterministic: bool,
     /// The instances minted by `format`, one for each member.
     pub(crate) instances: Vec<InstanceId>,
 }
@@ -89,7 +91,7 @@ impl<S: Service + Clone> Cluster<S> {
             .collect();
         Self {
             cluster: setup.cluster,
-            checkers: Checkers::new(&configuration, setup.options.clone()),
+            checkers: Checkers::new(&configuration, setup.options.clone(), setup.is_deterministic),
             configuration,
             cluster_options: setup.cluster_options,
             options: setup.options,

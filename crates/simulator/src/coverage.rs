@@ -85,6 +85,12 @@ marks! {
     Clipped = "DOVIEWCHANGE with all of a cut log",
     /// The service of a replica was replaced by another, with nothing but the state.
     ServiceDropped = "service dropped",
+    /// A replica found that its state is not that of a quorum.
+    Diverged = "replica diverged",
+    /// Such a replica got the state of a quorum.
+    Repaired = "divergent replica repaired",
+    /// The primary found that no quorum has equal states.
+    RootsDiffer = "no quorum of equal roots",
     /// A part of the history was too hard to search for a linearization.
     Undecided = "linearizability undecided",
 }
@@ -138,12 +144,16 @@ names! {
 
 /// How the names of marks begin that cannot be hit, or that no number of seeds is sure to hit, each with the reason.
 const EXEMPT: &[(&str, &str)] = &[
+    ("REVIVE", "a group that was down as a whole is begun again from disks only, and here nobody has one"),
     ("GETCONFIGURATION", "only clients and operators ask for the configuration"),
     ("CONFIGURATION", "nobody asks for the configuration"),
     ("linearizability undecided", "a history that is too hard to check is no achievement"),
     ("GETLOG reaches starting", "a late founder and a view change with a long log: one seed in many thousands"),
     ("LOGCHUNK reaches starting", "the same"),
     ("LOGCHUNK reaches down", "the new primary crashes as it fetches: one seed in many thousands"),
+    ("replica diverged", "the built-in service is deterministic"),
+    ("divergent replica repaired", "the same"),
+    ("no quorum of equal roots", "the same"),
     ("crash while down", "what is down cannot crash"),
     ("pause while down", "nor pause"),
     ("installs a checkpoint while down", "who is down does nothing"),
@@ -217,6 +227,11 @@ impl Coverage {
     /// Counts a mark.
     pub(crate) fn hit(&mut self, mark: Mark) {
         self.marks.0[0][mark as usize] += 1;
+    }
+
+    /// How often a mark was hit.
+    pub(crate) fn count(&self, mark: Mark) -> u64 {
+        self.marks.0[0][mark as usize]
     }
 
     /// Counts what the network did to a message.

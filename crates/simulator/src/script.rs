@@ -102,6 +102,7 @@ impl Script {
             cluster: ClusterId(1),
             cluster_options: ClusterOptions::default(),
             options: vec![options; replicas],
+            is_deterministic: true,
             service: Map,
             instances: (0..replicas).map(|_| InstanceId(random.next_u128())).collect(),
         });

@@ -118,6 +118,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             cluster_options: scenario.cluster_options,
             options: scenario.options.clone(),
             service: workload.service(),
+            is_deterministic: workload.is_deterministic(),
             instances: (0..scenario.replicas).map(|_| InstanceId(random.next_u128())).collect(),
         });
         let machines = (0..scenario.replicas).map(|_| Machine::new(draw_clock(&mut random, &scenario))).collect();
@@ -362,10 +363,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.trace.line(self.now, || format!("r{place} has installed checkpoint {id}"));
             }
             ReplicaEvent::Diverged { quorum, own } => {
-                hold!("I-CKPT", false, "r{place} has {own:?} where a quorum has checkpoint {quorum}");
+                self.trace.line(self.now, || format!("r{place} diverges from checkpoint {quorum}"));
+                let expected = !self.workload.is_deterministic();
+                hold!("I-CKPT", expected, "r{place} has {own:?} where a quorum has checkpoint {quorum}");
             }
             ReplicaEvent::RootsDiffer { op } => {
-                hold!("I-CKPT", false, "no quorum agrees on the checkpoint at {op}");
+                let expected = !self.workload.is_deterministic();
+                hold!("I-CKPT", expected, "no quorum agrees on the checkpoint at {op}");
             }
             ReplicaEvent::JournalBroken { op } => {
                 self.trace.line(self.now, || format!("r{place} has no journal above {op}"));

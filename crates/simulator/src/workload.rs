@@ -25,6 +25,11 @@ pub trait Workload {
     /// A new instance of the service, for one replica.
     fn service(&self) -> Self::Service;
 
+    /// Whether the service does the same everywhere. If it does not on purpose, replicas may diverge, and are not held to do the same.
+    fn is_deterministic(&self) -> bool {
+        true
+    }
+
     /// The next request of any client.
     fn next_request(&mut self, random: &mut Random) -> Bytes;
 

@@ -33,7 +33,7 @@ pub use status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, Tran
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, Durability, EpochNumber,
-    Incarnation, Member, NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PagedService, Pages, PagesMut,
+    Incarnation, Member, NodeId, OpNumber, Operation, Options, PREDICTED_BYTES_MAX, PageSet, PageSetMut, PagedService,
     Role, SelfPaging, Service, SessionNumber, Timestamp, ViewNumber,
 };
 pub use viewstamped_state::State;

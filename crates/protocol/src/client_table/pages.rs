@@ -215,6 +215,7 @@ mod tests {
         checkpoint_bytes: 1 << 20,
         page_bytes: 512,
         lease_max_ms: 0,
+        recover_automatically: 0,
     };
 
     fn empty() -> State {

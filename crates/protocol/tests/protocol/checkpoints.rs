@@ -19,6 +19,7 @@ const OPTIONS: ClusterOptions = ClusterOptions {
     checkpoint_bytes: 1 << 20,
     page_bytes: 512,
     lease_max_ms: 0,
+    recover_automatically: 0,
 };
 
 /// A group that serves, with a session; and how many requests it has had.

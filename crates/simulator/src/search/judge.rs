@@ -76,11 +76,11 @@ impl Judge {
         let mut next = self.ghosts[ghost as usize].clone();
         let (before, after) = (steps.local(before), steps.local(step.next));
         prefix::check(&after.seen, &mut next, &after.probe())?;
-        let mut execution = Execution::new(self.configuration.len());
+        let mut execution = Execution::new(self.configuration.len(), true);
         execution.resume(after.place, before.executed());
         execution.check(after.place, Some(&before.seen), &after.seen, &step.calls, &mut next)?;
         for reply in &step.replies {
-            replies::check(&next, reply)?;
+            replies::check(&next, reply, true)?;
         }
         let content = digest(&next);
         let number = match self.by_content.get(content) {

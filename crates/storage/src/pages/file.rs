@@ -25,6 +25,8 @@ const CUT_BYTES_MIN: u64 = 1 << 20;
 ///
 /// Call [`PageFile::begin`], then [`PageFile::step`] until it says that the checkpoint is saved. After an error that is
 /// [final](SaveError::is_final) the process must end: only a restart finds out what is durable.
+///
+/// It holds the newest checkpoint, too: pages that have changed since stay in memory until the next one is saved.
 #[derive(Debug)]
 pub struct PageFile {
     file: Box<dyn DiskFile>,
