@@ -7,10 +7,11 @@ use support::{code, run, stderr, stdout};
 const README: &str = include_str!("../../../README.md");
 const LIMITS: &str = include_str!("../../../docs/limits.md");
 /// The sources that define options, and the structures in them.
-const OPTIONS: [(&str, &str); 5] = [
+const OPTIONS: [(&str, &str); 6] = [
     ("ClusterOptions", include_str!("../../protocol/src/options.rs")),
     ("Options", include_str!("../../protocol/src/options.rs")),
     ("TransportOptions", include_str!("../../viewstamped/src/config.rs")),
+    ("StorageOptions", include_str!("../../viewstamped/src/disk/options.rs")),
     ("ClientOptions", include_str!("../../protocol/src/options.rs")),
     ("ConnectionOptions", include_str!("../../viewstamped/src/client/mod.rs")),
 ];

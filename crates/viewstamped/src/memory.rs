@@ -6,6 +6,7 @@ use viewstamped_protocol::codec::Limits;
 use viewstamped_protocol::{ClusterOptions, Options};
 
 use crate::config::TransportOptions;
+use crate::disk::StorageOptions;
 use crate::runtime::frames::READ_BYTES_MAX;
 
 /// What a replica takes that has no connection, no session and an empty log: program, stacks, event loop.
@@ -38,6 +39,8 @@ pub struct MemoryBudget {
     pub log: usize,
     /// Requests that wait for the pipeline, PREPAREs that came early, and messages being made.
     pub protocol: usize,
+    /// Records that wait for the disk or are being written, and where the journal's batches are.
+    pub disk: usize,
     /// Sessions and the results that are kept for them.
     pub client_table: usize,
 }
@@ -45,7 +48,13 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// What a replica with these options, in a group of `members`, may take.
     #[must_use]
-    pub fn of(options: &Options, transport: &TransportOptions, cluster: &ClusterOptions, members: usize) -> Self {
+    pub fn of(
+        options: &Options,
+        transport: &TransportOptions,
+        storage: &StorageOptions,
+        cluster: &ClusterOptions,
+        members: usize,
+    ) -> Self {
         let peers = members.saturating_sub(1);
         let links = 2 * peers;
         let operation_bytes_max = cluster.operation_bytes_max;
@@ -74,7 +83,10 @@ impl MemoryBudget {
                 + options.transfer_bytes_max
                 + options.prepare_bytes_max
                 + options.execute_bytes_max
-                + cluster.result_bytes_max as usize,
+                + cluster.result_bytes_max as usize
+                // Pages that were asked for, and pages that were asked of this replica.
+                + twice(options.pages_window * options.pages_sources_max * options.transfer_bytes_max),
+            disk: disk_bytes(storage),
             client_table: client_table_bytes(cluster),
         }
     }
@@ -82,21 +94,23 @@ impl MemoryBudget {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> usize {
-        let Self { process, connections, received, queued, log, protocol, client_table } = *self;
-        [process, connections, received, queued, log, protocol, client_table].into_iter().fold(0, usize::saturating_add)
+        let Self { process, connections, received, queued, log, protocol, disk, client_table } = *self;
+        [process, connections, received, queued, log, protocol, disk, client_table]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }
 
 impl fmt::Display for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { process, connections, received, queued, log, protocol, client_table } = self;
-        let [total, process, connections, received, queued, log, protocol, client_table] =
-            [&self.total(), process, connections, received, queued, log, protocol, client_table]
+        let Self { process, connections, received, queued, log, protocol, disk, client_table } = self;
+        let [total, process, connections, received, queued, log, protocol, disk, client_table] =
+            [&self.total(), process, connections, received, queued, log, protocol, disk, client_table]
                 .map(|bytes| bytes >> 20);
         write!(
             f,
             "at most {total} MiB of memory (process {process}, connections {connections}, received {received}, \
-             queued {queued}, log {log}, protocol {protocol}, client-table {client_table})"
+             queued {queued}, log {log}, protocol {protocol}, disk {disk}, client-table {client_table})"
         )
     }
 }
@@ -108,6 +122,14 @@ fn client_table_bytes(cluster: &ClusterOptions) -> usize {
     // Where each large result is, is kept in a table of its own.
     let large = cluster.large_replies_bytes_max as usize;
     sessions.saturating_add(slots).saturating_add(large + large / 4)
+}
+
+/// Some records wait while others are written, encoded once more; the batches of the journal take 16 bytes for each sector at most.
+fn disk_bytes(storage: &StorageOptions) -> usize {
+    twice(storage.journal_queue_bytes_max)
+        .saturating_add(3 * storage.journal_batch_bytes)
+        .saturating_add(twice(storage.pages_step_bytes))
+        .saturating_add(usize::try_from(storage.journal_bytes / 32).unwrap_or(usize::MAX))
 }
 
 fn twice(bytes: usize) -> usize {

@@ -105,7 +105,7 @@ async fn live<S: Service + 'static>(start: Start, service: S) -> Result<(), Node
     };
     let links = links(&group, id);
     let transport = fitted(transport, &group, links.len());
-    let memory = MemoryBudget::of(&options, &transport, &group.options, group.configuration.len());
+    let memory = MemoryBudget::of(&options, &transport, &storage, &group.options, group.configuration.len());
     tracing::info!("with these options the replica takes {memory}, and the state of its service on top");
     status.send_modify(|status| {
         status.memory_max_bytes = memory.total() as u64;
