@@ -85,7 +85,7 @@ fn problem_of(status: &NodeStatus) -> Option<String> {
     match status.not_serving.as_deref() {
         Some("quorum-lost") => Some(format!(
             "replica {id} does not serve: so many members lost their memory at once that nobody has the state; \
-             format a new cluster into empty directories"
+             where they kept a journal (durability background), `vr recover` begins again with what their disks hold"
         )),
         Some(reason) => Some(format!("replica {id} does not serve: {reason}")),
         None if status.status != "normal" => Some(format!("replica {id} is {}", status.status)),

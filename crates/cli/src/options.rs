@@ -201,6 +201,10 @@ pub(crate) struct SharedOptions {
     /// The size of a page of the state, from 512 bytes to 16 KiB
     #[arg(long, value_name = "SIZE", default_value_t = Size(CLUSTER.page_bytes.into()), value_parser = page_size)]
     page_bytes: Size,
+    /// When all members lost their memory at once, begin again by themselves with the best that their disks hold, without asking
+    /// (`vr recover` asks); with durability background that may lose what was acknowledged in the last moments
+    #[arg(long)]
+    recover_automatically: bool,
 }
 
 impl SharedOptions {
@@ -220,7 +224,7 @@ impl SharedOptions {
             checkpoint_bytes: narrow(self.checkpoint_bytes),
             page_bytes: narrow(self.page_bytes),
             lease_max_ms: CLUSTER.lease_max_ms,
-            recover_automatically: CLUSTER.recover_automatically,
+            recover_automatically: u32::from(self.recover_automatically),
         }
     }
 }

@@ -111,6 +111,76 @@ fn group_that_was_killed_as_a_whole_refuses_to_serve_unless_it_is_synchronous() 
     }
 }
 
+/// A group in which everything is on the disks, and then all replicas were killed and started again.
+fn group_that_lost_its_memory(scratch: &Scratch) -> (Group, String) {
+    let mut group = Group::start(scratch, 3, &["--durability", "background"]);
+    let lines: String = (0..50).map(|number| format!("k{number:03}\tv{number}\n")).collect();
+    let imported = group.run_with_input(&["kv", "import"], lines.as_bytes());
+    assert_eq!(code(&imported), 0, "{}", stderr(&imported));
+    eventually("the journals hold all that was acknowledged", || {
+        let (_, status) = group.status();
+        status["replicas"].as_array().unwrap().iter().all(|replica| {
+            replica["journal"]["durable_op"] == replica["op"] && replica["op"] == status["replicas"][0]["op"]
+        })
+    });
+    kill_all_and_bring_back(&mut group);
+    eventually("all replicas say that nobody remembers", || {
+        let (_, status) = group.status();
+        status["replicas"].as_array().unwrap().iter().all(|replica| replica["not_serving"] == "quorum-lost")
+    });
+    (group, lines)
+}
+
+#[test]
+fn group_that_lost_its_memory_goes_on_with_its_disks_when_its_operator_agrees() {
+    let scratch = Scratch::new("recover");
+    let (group, lines) = group_that_lost_its_memory(&scratch);
+    // Nobody at a terminal has agreed, nor is it this cluster.
+    let asked = group.run(&["recover"]);
+    assert_eq!(code(&asked), 1, "{}", stderr(&asked));
+    for expected in ["its log is taken", "certain", "lost", "committed"] {
+        assert!(stdout(&asked).contains(expected), "{}", stdout(&asked));
+    }
+    assert_fails(&group.run(&["recover", "--yes", "--cluster", "1"]), 64, &["not to", "next:"]);
+    assert_eq!(group.status().0, 2, "begun without consent");
+
+    let recovered = group.run(&["recover", "--yes"]);
+    assert_eq!(code(&recovered), 0, "{}", stderr(&recovered));
+    assert!(stdout(&recovered).contains("serves again"), "{}", stdout(&recovered));
+    let exported = group.run(&["kv", "export"]);
+    assert_eq!(stdout(&exported), lines, "{}", stderr(&exported));
+    group.wait_for_status(0);
+    let again = group.run(&["recover", "--yes"]);
+    assert!(code(&again) == 0 && stdout(&again).contains("nothing to recover"), "{}", stdout(&again));
+}
+
+#[test]
+fn group_that_lost_its_memory_goes_on_without_a_member_that_is_given_up() {
+    let scratch = Scratch::new("recover-without");
+    let (mut group, lines) = group_that_lost_its_memory(&scratch);
+    group.kill(2);
+    assert_fails(&group.run(&["recover", "--yes"]), 2, &["replicas 2", "--without 2"]);
+    let recovered = group.run(&["recover", "--yes", "--without", "2"]);
+    assert_eq!(code(&recovered), 0, "{}", stderr(&recovered));
+    let exported = group.run(&["kv", "export"]);
+    assert_eq!(stdout(&exported), lines, "{}", stderr(&exported));
+}
+
+#[test]
+fn group_that_recovers_automatically_goes_on_with_its_disks_by_itself() {
+    let scratch = Scratch::new("recover-automatically");
+    let mut group = Group::start(&scratch, 3, &["--recover-automatically"]);
+    assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+    eventually("the journals hold it", || {
+        let (_, status) = group.status();
+        let replicas = status["replicas"].as_array().unwrap();
+        replicas.iter().all(|replica| replica["journal"]["durable_op"] == replicas[0]["op"])
+    });
+    kill_all_and_bring_back(&mut group);
+    let read = group.run(&["kv", "get", "k", "--request-timeout", "30s"]);
+    assert_eq!(stdout(&read).trim_end(), "v", "{}", stderr(&read));
+}
+
 #[test]
 fn what_was_acknowledged_by_a_synchronous_group_is_there_after_all_were_killed() {
     let scratch = Scratch::new("synchronous");
@@ -164,7 +234,7 @@ fn dev_refuses_a_group_of_another_mode_and_one_whose_memory_is_gone() {
     (0..3).for_each(|id| group.kill(id));
     assert_eq!(group.dev.stop(), 0);
     let again = run(&["dev", "--data", &data, "--base-port", &port]);
-    assert_fails(&again, 3, &["cannot start the group", "memory", "background", "next:"]);
+    assert_fails(&again, 3, &["cannot start the group", "memory", "background", "next:", "recover --endpoints"]);
     let other = run(&["dev", "--data", &data, "--base-port", &port, "--durability", "synchronous"]);
     assert_fails(&other, 3, &["another", "durability", "`background`", "next:"]);
 }

@@ -7,7 +7,7 @@
 //! * [`Node`]: one replica in this process, on a thread of its own.
 //! * [`Client`]: sends operations to the group, wherever its primary is.
 //! * [`Cluster`]: a whole group in one process, for examples and tests.
-//! * [`fetch_status`]: what a replica says about itself.
+//! * [`fetch_status`]: what a replica says about itself; [`force_recover`]: an operator's consent to begin again after an outage of all.
 
 mod boot;
 mod client;
@@ -29,7 +29,10 @@ pub use disk::StorageOptions;
 pub use error::{ConnectError, NodeError, StartError, StatusError};
 pub use memory::MemoryBudget;
 pub use node::{Node, ReplicaTask};
-pub use status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, TransferStatus, fetch_status};
+pub use status::{
+    CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, SurvivorStatus, TransferStatus, fetch_status,
+    force_recover,
+};
 pub use viewstamped_protocol::client::{ClientError, Completion, Unavailable};
 pub use viewstamped_protocol::{
     ClientId, ClientOptions, ClusterId, ClusterOptions, Configuration, Contributions, Durability, EpochNumber,

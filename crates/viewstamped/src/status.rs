@@ -1,13 +1,14 @@
 //! What a node says about itself: for `vr status`, metrics and status streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use viewstamped_protocol::codec::{self, Frame, Limits};
+use viewstamped_protocol::codec::{self, ForceRecover, Frame, Limits};
+use viewstamped_protocol::{ClusterId, NodeId};
 
 use crate::error::StatusError;
 use crate::runtime::frames::FrameReader;
@@ -63,6 +64,8 @@ pub struct NodeStatus {
     pub journal: JournalStatus,
     /// The checkpoint that is being fetched from other replicas, if any.
     pub transfer: Option<TransferStatus>,
+    /// While the replica recovers: what its disk holds.
+    pub survivor: Option<SurvivorStatus>,
     /// The bytes of log in memory.
     pub log_bytes: u64,
     /// The most memory that the process may take besides the state of its service, computed from its options; see
@@ -124,6 +127,22 @@ pub struct TransferStatus {
     pub percent: u64,
 }
 
+/// What the disk of a recovering replica holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SurvivorStatus {
+    /// Whether there is a journal at all. Without one the rest is zero.
+    pub has_journal: bool,
+    /// The view-number.
+    pub view: u64,
+    /// The view to which the log belongs.
+    pub log_view: u64,
+    /// How far the log goes.
+    pub op: u64,
+    /// How far it is known to be committed.
+    pub commit: u64,
+}
+
 /// A member of the group, as one replica sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -144,16 +163,35 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// When no replica answers there within `timeout`.
 pub async fn fetch_status(endpoint: &str, timeout: Duration) -> Result<NodeStatus, StatusError> {
-    let answer = tokio::time::timeout(timeout, ask(endpoint)).await;
+    ask_within(endpoint, &Frame::StatusRequest, timeout).await
+}
+
+/// Tells the replica whose client address is `endpoint` that an operator wants the group to begin again with the best that the
+/// members' disks hold, without these members, and accepts that what was acknowledged in the last moments may be lost. To be told to
+/// all members but those, who are at most as many as a group has; without effect at a replica of another cluster, and while a quorum remembers. Returns its status.
+///
+/// # Errors
+/// When no replica answers there within `timeout`.
+pub async fn force_recover(
+    endpoint: &str,
+    cluster: ClusterId,
+    without: BTreeSet<NodeId>,
+    timeout: Duration,
+) -> Result<NodeStatus, StatusError> {
+    ask_within(endpoint, &Frame::ForceRecover(ForceRecover { cluster, without }), timeout).await
+}
+
+async fn ask_within(endpoint: &str, question: &Frame, timeout: Duration) -> Result<NodeStatus, StatusError> {
+    let answer = tokio::time::timeout(timeout, ask(endpoint, question)).await;
     answer.unwrap_or_else(|_| Err(StatusError::TimedOut { endpoint: endpoint.to_owned() }))
 }
 
-async fn ask(endpoint: &str) -> Result<NodeStatus, StatusError> {
+async fn ask(endpoint: &str, asked: &Frame) -> Result<NodeStatus, StatusError> {
     let unreachable = |source| StatusError::Unreachable { endpoint: endpoint.to_owned(), source };
     let stranger = |reason: String| StatusError::NotAReplica { endpoint: endpoint.to_owned(), reason };
     let (read, mut write) = TcpStream::connect(endpoint).await.map_err(unreachable)?.into_split();
     let mut question = BytesMut::new();
-    codec::encode(&Frame::StatusRequest, &mut question);
+    codec::encode(asked, &mut question);
     write.write_all(&question).await.map_err(unreachable)?;
     let mut reader = FrameReader::new(read, Limits { frame_bytes_max: STATUS_BYTES_MAX });
     match reader.next().await {

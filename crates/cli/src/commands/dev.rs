@@ -39,6 +39,10 @@ pub(crate) struct Dev {
     /// a new group
     #[arg(long, value_name = "MODE")]
     durability: Option<Durability>,
+    /// When all replicas were killed at once, begin again without asking with the best that their disks hold, which may lack
+    /// what was acknowledged in the last moments; `vr recover` asks first. For a new group
+    #[arg(long)]
+    recover_automatically: bool,
     /// Start a replica again when it ends
     #[arg(long)]
     respawn: bool,
@@ -52,7 +56,7 @@ impl Dev {
         let ports = ports(self.base_port, self.replicas)?;
         group::check_free(&ports)?;
         let directory = Directory::open(self.data.clone())?;
-        let group = Group::prepare(&directory, &ports, self.durability)?;
+        let group = Group::prepare(&directory, &ports, self.durability, self.recover_automatically)?;
         if self.replicas.is_multiple_of(2) {
             output::remark(format_args!(
                 "note: {} replicas survive no more failures than {}",

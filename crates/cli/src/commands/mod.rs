@@ -4,6 +4,7 @@ mod bench;
 mod dev;
 mod format;
 mod kv;
+mod recover;
 mod search;
 mod simulate;
 mod start;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Format(format::Format),
     Start(Box<start::Start>),
     Status(status::Status),
+    Recover(recover::Recover),
     Kv(kv::Kv),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
@@ -36,6 +38,7 @@ impl Command {
             Self::Format(format) => format.run(),
             Self::Start(_) => unreachable!("a replica has the main thread to itself"),
             Self::Status(status) => status.run().await,
+            Self::Recover(recover) => recover.run().await,
             Self::Kv(kv) => kv.run().await,
             Self::Bench(bench) => bench.run().await,
             Self::Simulate(simulate) => simulate.run(),

@@ -9,6 +9,7 @@ use viewstamped_storage::{Durability, IdentityFile};
 
 use crate::failure::Failure;
 use crate::formatting::{self, NewReplica};
+use crate::group::replica::{as_typed, program_as_typed};
 use crate::members::Members;
 
 /// The directory of a group. A temporary one is removed when this is dropped.
@@ -97,11 +98,12 @@ pub(crate) struct Group {
 
 impl Group {
     /// Formats the directories of a new group, or takes over one that goes on where it was. Without a durability mode that of the
-    /// group that is there counts, or the default.
+    /// group that is there counts, or the default. `recovers` says whether it begins again by itself after an outage of all.
     pub(crate) fn prepare(
         directory: &Directory,
         ports: &[(u16, u16)],
         durability: Option<Durability>,
+        recovers: bool,
     ) -> Result<Self, Failure> {
         let address = |port: &u16| format!("127.0.0.1:{port}");
         let addresses: Vec<_> = ports.iter().map(|(client, peer)| (address(client), address(peer))).collect();
@@ -109,7 +111,7 @@ impl Group {
         let (cluster, mode) = (ClusterId(0), durability.unwrap_or_default());
         let mut group = Self { cluster, durability: mode, directory: path, addresses };
         let mut has_run = false;
-        match group.found(durability)? {
+        match group.found(durability, recovers)? {
             Some(found) => {
                 (group.cluster, group.durability) = (found.cluster, found.durability);
                 has_run = found.has_run;
@@ -127,7 +129,7 @@ impl Group {
                     cluster: group.cluster,
                     id: NodeId(id as u64),
                     configuration: group.configuration(),
-                    options: ClusterOptions::default(),
+                    options: ClusterOptions { recover_automatically: u32::from(recovers), ..ClusterOptions::default() },
                     durability: group.durability,
                 };
                 formatting::format(&path, replica)?;
@@ -137,7 +139,7 @@ impl Group {
     }
 
     /// The group whose directories are there already, if it can begin or go on.
-    fn found(&self, durability: Option<Durability>) -> Result<Option<Found>, Failure> {
+    fn found(&self, durability: Option<Durability>, recovers: bool) -> Result<Option<Found>, Failure> {
         let mut found: Vec<(PathBuf, IdentityFile)> = Vec::new();
         for id in 0..self.addresses.len() {
             let path = self.replica_directory(id);
@@ -149,11 +151,14 @@ impl Group {
         let is_of_another = |identity: &IdentityFile| {
             identity.configuration != self.configuration() || identity.cluster != cluster || identity.durability != mode
         };
-        if found.iter().any(|(_, identity)| is_of_another(identity)) || durability.is_some_and(|wanted| wanted != mode)
-        {
+        let recovers_by_itself =
+            |(_, identity): &(PathBuf, IdentityFile)| identity.cluster_options.recover_automatically != 0;
+        let is_other =
+            durability.is_some_and(|wanted| wanted != mode) || recovers && !found.iter().all(recovers_by_itself);
+        if is_other || found.iter().any(|(_, identity)| is_of_another(identity)) {
             let why = format!(
                 "the replicas in it were formatted for another number of replicas, other ports, another cluster or another\n\
-                 durability (the first one: `{mode}`)"
+                 durability (the first one: `{mode}`), or without --recover-automatically"
             );
             let next =
                 format!("use the same --replicas, --base-port and --durability again, or rm -r {directory} first");
@@ -164,16 +169,31 @@ impl Group {
             .iter()
             .filter(|(path, identity)| identity.identity.is_virgin() || formatting::goes_on(path, identity));
         let quorum = self.configuration().quorum();
-        if has_run && able.count() < quorum {
+        // Where every disk has a journal they may begin again with the best.
+        let are_all_there = found.len() == self.addresses.len() && mode != Durability::Replicated;
+        let begins_again = are_all_there && found.iter().all(recovers_by_itself);
+        if has_run && !begins_again && able.count() < quorum {
             let why = format!(
                 "cluster 0x{:x} in it has run before, and fewer than {quorum} of its replicas were stopped in order: the others\n\
                  have lost what was in their memory (durability `{mode}`), would wait for each other for ever, and serve nobody.",
                 cluster.0
             );
-            let next = format!("begin a new group: vr dev --data ANOTHER_DIR, or rm -r {directory} first");
+            let mut next = format!("begin a new group: vr dev --data ANOTHER_DIR, or rm -r {directory} first");
+            if are_all_there {
+                next = format!("{}\nor {next}", self.begin_again_by_hand());
+            }
             return Err(Failure::new(format!("cannot start the group in {directory} again"), why, next));
         }
         Ok(Some(Found { cluster, durability: mode, has_run }))
+    }
+
+    /// The commands after which the group goes on with what its disks hold.
+    fn begin_again_by_hand(&self) -> String {
+        let vr = program_as_typed();
+        let start = |id| format!("  {vr} {} &\n", as_typed(&self.start_arguments(id)));
+        let starts: String = (0..self.addresses.len()).map(start).collect();
+        let endpoints = self.endpoints().join(",");
+        format!("go on with what is on disk:\n{starts}  {vr} recover --endpoints {endpoints}")
     }
 
     /// What a commit waits for.

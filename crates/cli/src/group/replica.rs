@@ -128,8 +128,7 @@ impl Replica {
 
     /// What to type to start it by hand.
     pub(crate) fn command_as_typed(&self) -> String {
-        let quoted: Vec<String> = self.arguments.iter().map(|argument| quoted(argument)).collect();
-        format!("{} {}", program_as_typed(), quoted.join(" "))
+        format!("{} {}", program_as_typed(), as_typed(&self.arguments))
     }
 
     /// How it ended, if it has.
@@ -213,6 +212,12 @@ pub(crate) fn how_it_ended(status: &ExitStatus) -> String {
 /// This program as it was called.
 pub(crate) fn program_as_typed() -> String {
     std::env::args().next().map_or_else(|| "vr".to_owned(), |program| quoted(&program))
+}
+
+/// Arguments as a shell takes them.
+pub(super) fn as_typed(arguments: &[String]) -> String {
+    let quoted: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+    quoted.join(" ")
 }
 
 /// An argument as a shell takes it.

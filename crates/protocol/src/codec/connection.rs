@@ -1,10 +1,14 @@
 //! Frames about the connection itself: who is there, and how it is.
 
+use std::collections::BTreeSet;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::header::{Envelope, Kind, Sender, write_frame};
 use super::reader::Reader;
+use super::replica::put_count;
 use super::{DecodeError, Frame};
+use crate::configuration::MEMBERS_MAX;
 use crate::durability::Durability;
 use crate::numbers::{ClusterId, EpochNumber, Incarnation, NodeId, ViewNumber};
 
@@ -36,6 +40,15 @@ pub enum Purpose {
     Bulk,
     /// A client's requests and their replies, and status.
     Client,
+}
+
+/// An operator's consent that the group begins again with what its disks hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForceRecover {
+    /// The cluster it is meant for; a replica of another one does nothing.
+    pub cluster: ClusterId,
+    /// Members that are gone for good: at most as many as a group has.
+    pub without: BTreeSet<NodeId>,
 }
 
 const REPLICA: u8 = 1;
@@ -109,6 +122,31 @@ pub(super) fn encode_status(status: &Bytes, out: &mut BytesMut) {
 pub(super) fn decode_status(envelope: &Envelope, reader: &mut Reader<'_>) -> Result<Frame, DecodeError> {
     anonymous(envelope, reader)?;
     Ok(Frame::Status(reader.kept_rest()))
+}
+
+pub(super) fn encode_force_recover(consent: &ForceRecover, out: &mut BytesMut) {
+    debug_assert!(consent.without.len() <= MEMBERS_MAX);
+    let envelope = Envelope { cluster: consent.cluster, ..Envelope::default() };
+    write_frame(out, Kind::ForceRecover, envelope, 4 + 8 * consent.without.len(), |out| {
+        put_count(out, consent.without.len());
+        consent.without.iter().for_each(|node| out.put_u64_le(node.0));
+    });
+}
+
+pub(super) fn decode_force_recover(envelope: &Envelope, reader: &mut Reader<'_>) -> Result<ForceRecover, DecodeError> {
+    reader.unused("epoch", envelope.epoch == EpochNumber::ZERO)?;
+    reader.unused("view", envelope.view == ViewNumber::ZERO)?;
+    reader.unused("sender", envelope.sender.is_zero())?;
+    let count = reader.count("members given up", MEMBERS_MAX, 8)?;
+    let mut without: BTreeSet<NodeId> = BTreeSet::new();
+    for _ in 0..count {
+        let node = NodeId(reader.u64("member given up")?);
+        if let Some(after) = without.last().filter(|last| **last >= node) {
+            return Err(DecodeError::Disorder { frame: reader.name(), found: node.0, after: after.0 });
+        }
+        without.insert(node);
+    }
+    Ok(ForceRecover { cluster: envelope.cluster, without })
 }
 
 /// Refuses an envelope that says anything.

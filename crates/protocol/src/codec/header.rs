@@ -54,6 +54,7 @@ kinds! {
     Hello = 0x0001 "HELLO",
     StatusRequest = 0x0002 "STATUSREQUEST",
     Status = 0x0003 "STATUS",
+    ForceRecover = 0x0004 "FORCERECOVER",
     Request = 0x0101 "REQUEST",
     Register = 0x0102 "REGISTER",
     Resume = 0x0103 "RESUME",

@@ -42,7 +42,7 @@ use bytes::{Bytes, BytesMut};
 pub use checkpoint::{decode_checkpoint_header, encode_checkpoint_header};
 pub use client::{REASON_BYTES_MAX, RESUMED_SLOTS_MAX, encode_from_client, encode_to_client};
 pub use configuration::ADDRESS_BYTES_MAX;
-pub use connection::{Hello, Purpose};
+pub use connection::{ForceRecover, Hello, Purpose};
 pub use error::DecodeError;
 pub use header::{HEADER_BYTES, MAGIC, VERSION};
 pub use journal::{decode_record, encode_record};
@@ -105,6 +105,8 @@ pub enum Frame {
     StatusRequest,
     /// How a replica is: JSON written by the runtime.
     Status(Bytes),
+    /// An operator accepts what is lost when the group begins again (docs/deviations.md, C5). Answered by [`Frame::Status`].
+    ForceRecover(ForceRecover),
 }
 
 /// Appends the frame to `out`.
@@ -116,6 +118,7 @@ pub fn encode(frame: &Frame, out: &mut BytesMut) {
         Frame::Hello(hello) => connection::encode_hello(hello, out),
         Frame::StatusRequest => connection::encode_status_request(out),
         Frame::Status(status) => connection::encode_status(status, out),
+        Frame::ForceRecover(consent) => connection::encode_force_recover(consent, out),
     }
 }
 
@@ -145,6 +148,7 @@ fn decode_body(kind: Kind, envelope: &Envelope, reader: &mut Reader<'_>) -> Resu
         Kind::Hello => connection::decode_hello(envelope, reader).map(Frame::Hello),
         Kind::StatusRequest => connection::decode_status_request(envelope, reader),
         Kind::Status => connection::decode_status(envelope, reader),
+        Kind::ForceRecover => connection::decode_force_recover(envelope, reader).map(Frame::ForceRecover),
         Kind::Request | Kind::Register | Kind::Resume | Kind::TakeCheckpoint => {
             client::decode_from_client(kind, envelope, reader).map(Frame::FromClient)
         }

@@ -1,9 +1,11 @@
 //! Damaged, truncated, giant and malicious frames: refused, at once where possible, without a panic.
 
+use std::collections::BTreeSet;
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use viewstamped_protocol::codec::{
-    DecodeError, Frame, HEADER_BYTES, Hello, Limits, MAGIC, NUMBER_MAX, Purpose, VERSION, decode,
+    DecodeError, ForceRecover, Frame, HEADER_BYTES, Hello, Limits, MAGIC, NUMBER_MAX, Purpose, VERSION, decode,
 };
 use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::log::{Entry, Request};
@@ -52,7 +54,7 @@ fn ends_in_a_payload(frame: &Frame) -> bool {
         Frame::ToClient(message) => matches!(message.body, ClientReply::Reply { .. }),
         Frame::Status(_) => true,
         Frame::Replica(message) => matches!(message.body, Body::Predict(_) | Body::PredictOk(_)),
-        Frame::Hello(_) | Frame::StatusRequest => false,
+        Frame::Hello(_) | Frame::StatusRequest | Frame::ForceRecover(_) => false,
     }
 }
 
@@ -310,15 +312,28 @@ fn a_field_that_a_frame_does_not_use_must_be_zero() {
         client: ClientId(1),
         body: ClientRequest::Register { slots: 1 },
     };
+    let consent = Frame::ForceRecover(ForceRecover { cluster: ClusterId(1), without: BTreeSet::new() });
     for (frame, at, name, field) in [
         (Frame::Hello(hello), 40, "HELLO", "view"),
         (Frame::Hello(hello), 48, "HELLO", "node"),
         (Frame::FromClient(request), 40, "REGISTER", "view"),
         (Frame::StatusRequest, 16, "STATUSREQUEST", "cluster"),
         (Frame::StatusRequest, 63, "STATUSREQUEST", "sender"),
+        (consent, 40, "FORCERECOVER", "view"),
     ] {
         let mut bytes = encoded(&frame).to_vec();
         bytes[at] = 1;
         assert_eq!(decoded(&resealed(bytes)), Err(DecodeError::Unused { frame: name, field }));
     }
+}
+
+#[test]
+fn members_given_up_are_named_once_and_in_order_and_no_more_than_a_group_has() {
+    let without = BTreeSet::from([NodeId(1), NodeId(2)]);
+    let frame = Frame::ForceRecover(ForceRecover { cluster: ClusterId(1), without });
+    for found in [0_u64, 1] {
+        let error = tampered(&frame, 4 + 8, &found.to_le_bytes());
+        assert_eq!(error, DecodeError::Disorder { frame: "FORCERECOVER", found, after: 1 });
+    }
+    assert!(matches!(tampered(&frame, 0, &3_u32.to_le_bytes()), DecodeError::TooMany { .. }));
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use viewstamped_protocol::codec::{Frame, Hello, NUMBER_MAX, Purpose};
+use viewstamped_protocol::codec::{ForceRecover, Frame, Hello, NUMBER_MAX, Purpose};
 use viewstamped_protocol::configuration::MEMBERS_MAX;
 use viewstamped_protocol::crash_vector::CrashVector;
 use viewstamped_protocol::log::{Entry, Request};
@@ -404,6 +404,8 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         1 => hello().prop_map(Frame::Hello).boxed(),
         1 => Just(Frame::StatusRequest),
         1 => bytes().prop_map(Frame::Status),
+        1 => (cluster(), btree_set(node(), 0..=MEMBERS_MAX))
+            .prop_map(|(cluster, without)| Frame::ForceRecover(ForceRecover { cluster, without })),
     ]
 }
 

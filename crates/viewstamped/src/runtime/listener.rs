@@ -102,6 +102,9 @@ async fn greet(shared: Rc<Shared>, stream: TcpStream, address: SocketAddr, port:
             }),
         },
         Ok(Ok(Frame::StatusRequest)) => add_client(&shared, reader, write, address, place, Some(Asked::Status)),
+        Ok(Ok(Frame::ForceRecover(consent))) => {
+            add_client(&shared, reader, write, address, place, Some(Asked::ForceRecover(consent)));
+        }
         Ok(Ok(_)) => shared.problem("garbage", || format!("closed a connection from {address}: it did not begin with a hello")),
         Ok(Err(end)) => ended(&shared, address, &end),
         Err(_) => shared.problem("silent-connection", || format!("closed a connection from {address}: it did not say hello in time")),
@@ -187,6 +190,7 @@ impl Requests {
             let asked = match frame {
                 Frame::FromClient(message) => Asked::Message(with_payload_of_its_own(message, size)),
                 Frame::StatusRequest => Asked::Status,
+                Frame::ForceRecover(consent) => Asked::ForceRecover(consent),
                 _ => return Err(ReadError::OutOfPlace),
             };
             shared.from_clients.push((Rc::clone(&self.connection), asked), size);

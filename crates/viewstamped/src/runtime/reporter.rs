@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use viewstamped_protocol::message::NotServingReason;
+use viewstamped_protocol::message::{NotServingReason, Survivor};
 use viewstamped_protocol::replica::TransferReport;
 use viewstamped_protocol::{CheckpointId, Ignored, OpNumber, Replica, Report, Service, StatusName};
 use viewstamped_state::Progress;
 
 use super::shared::Shared;
-use crate::status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, TransferStatus};
+use crate::status::{CheckpointStatus, JournalStatus, MemberStatus, NodeStatus, SurvivorStatus, TransferStatus};
 
 /// Publishes statuses.
 #[derive(Debug)]
@@ -97,6 +97,7 @@ impl Reporter {
         status.transfer = report.transfer.map(transfer);
         status.log_bytes = report.log_bytes;
         status.sessions = report.sessions;
+        status.survivor = report.survivor.map(survivor);
         status.client_connections = shared.clients.borrow().count() as u64;
         status.uptime_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         status.members = members(shared);
@@ -122,6 +123,16 @@ fn role(report: &Report) -> &'static str {
 fn checkpoint(id: CheckpointId) -> CheckpointStatus {
     let root = if id.op == OpNumber::ZERO { String::new() } else { id.root.to_string() };
     CheckpointStatus { op: id.op.0, root }
+}
+
+fn survivor(found: Survivor) -> SurvivorStatus {
+    SurvivorStatus {
+        has_journal: found.has_journal,
+        view: found.view.0,
+        log_view: found.log_view.0,
+        op: found.op.0,
+        commit: found.commit.0,
+    }
 }
 
 fn transfer(report: TransferReport) -> TransferStatus {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use viewstamped_protocol::codec::{Frame, Hello, Limits, Purpose, VERSION};
+use viewstamped_protocol::codec::{ForceRecover, Frame, Hello, Limits, Purpose, VERSION};
 use viewstamped_protocol::{ClusterId, Configuration, Durability, FromClient, Incarnation, Message, NodeId};
 
 use super::accepted::Accepted;
@@ -23,6 +23,8 @@ pub(crate) enum Asked {
     Message(FromClient),
     /// The node's status.
     Status,
+    /// That the group begins again with what the disks hold; answered by the status.
+    ForceRecover(ForceRecover),
 }
 
 /// What the turn and the tasks share.

@@ -3,6 +3,7 @@
 //! That is the batching of 6.2: what arrives while a turn runs is handled and prepared together by the next one, and
 //! nothing waits when the replica is idle.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +14,11 @@ use crate::disk::Disk;
 use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
-use viewstamped_protocol::codec::{self, Frame, Purpose};
+use viewstamped_protocol::codec::{self, ForceRecover, Frame, Purpose};
 use viewstamped_protocol::message::Body;
 use viewstamped_protocol::{Destination, Event, Input, Message, Now, Output, Replica, Service, ToClient};
 
-use super::clients::Delivery;
+use super::clients::{ClientConnection, Delivery};
 use super::clock::Clock;
 use super::control::Control;
 use super::hashing::Hashing;
@@ -182,15 +183,33 @@ impl<S: Service> Turn<S> {
                     self.replica.handle(now, Input::Client(message));
                     self.reporter.note_activity();
                 }
-                Asked::Status => {
-                    let status = Frame::Status(self.reporter.json(&self.replica, &self.shared));
-                    let delivery = self.shared.clients.borrow_mut().send_on(&connection, |buffer| {
-                        codec::encode(&status, buffer);
-                    });
-                    self.note_delivery(delivery);
+                Asked::Status => self.tell_status(&connection),
+                Asked::ForceRecover(consent) => {
+                    self.force_recover(now, connection.address, consent);
+                    self.tell_status(&connection);
                 }
             }
         }
+    }
+
+    fn tell_status(&self, connection: &Rc<ClientConnection>) {
+        let status = Frame::Status(self.reporter.json(&self.replica, &self.shared));
+        let delivery = self.shared.clients.borrow_mut().send_on(connection, |buffer| codec::encode(&status, buffer));
+        self.note_delivery(delivery);
+    }
+
+    /// Hands on an operator's consent, if it is meant for this cluster.
+    fn force_recover(&mut self, now: Now, from: SocketAddr, consent: ForceRecover) {
+        let ForceRecover { cluster, without } = consent;
+        if cluster != self.shared.cluster {
+            return self.shared.problem("foreign-recover", || {
+                format!("ignored a `vr recover` for cluster {cluster} from {from}: this is another one; correct its --endpoints")
+            });
+        }
+        let ids: Vec<u64> = without.iter().map(|node| node.0).collect();
+        tracing::warn!(%from, without = ?ids, "an operator has the group begin again with what its disks hold");
+        self.replica.handle(now, Input::ForceRecover { without });
+        self.reporter.note_activity();
     }
 
     fn perform_outputs(&mut self, now: Now) -> Result<(), NodeError> {
@@ -268,7 +287,8 @@ impl<S: Service> Turn<S> {
                 format!(
                     "replicas {} have all lost their memory (durability `{}`), so nobody is certain of the state; this group serves \
                      nobody. If the memory of a replica that is not among them survived, start that one. Otherwise keep the directories \
-                     of all replicas as they are, and restore a backup into a new cluster",
+                     of all replicas as they are. Where they hold a journal (durability `background`), start all members and let `vr recover` \
+                     show what would be lost, and begin again with it; or restore a backup into a new cluster",
                     ids.join(", "),
                     self.shared.durability
                 )

@@ -31,7 +31,7 @@ impl OwnGroup {
     /// When it does not start.
     pub(super) async fn start(replicas: u16) -> Result<Self, Failure> {
         let directory = Directory::open(None)?;
-        let group = Group::prepare(&directory, &free_ports(replicas)?, Some(Durability::Replicated))?;
+        let group = Group::prepare(&directory, &free_ports(replicas)?, Some(Durability::Replicated), false)?;
         let mut replicas = Replica::spawn_all(&group, false, None)?;
         wait_until_ready(&group, &mut replicas).await?;
         let own = Self { group, replicas, _directory: directory };
