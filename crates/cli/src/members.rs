@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use viewstamped::{ClusterId, Member, NodeId, Role};
 
+use crate::failure::Failure;
+
 /// The whole list of members, `0=host:port,1=host:port,2=host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Members(pub(crate) Vec<Member>);
@@ -67,6 +69,17 @@ pub(crate) fn cluster_id(text: &str) -> Result<ClusterId, String> {
             "\"{text}\" is no cluster id: write a number below 2^128, decimal or as 0x and hexadecimal digits"
         )),
     }
+}
+
+/// The cluster id as the status of a replica says it.
+///
+/// # Errors
+/// When it is none, as that of a program of another version.
+pub(crate) fn cluster_of(status: &str) -> Result<ClusterId, Failure> {
+    u128::from_str_radix(status.trim_start_matches("0x"), 16).map(ClusterId).map_err(|error| {
+        let what = format!("a replica says that its cluster is `{status}`, which is no id");
+        Failure::new(what, error, "use the `vr` of the version that the replicas have")
+    })
 }
 
 #[cfg(test)]

@@ -135,6 +135,14 @@ pub enum StatusError {
         /// The address asked.
         endpoint: String,
     },
+    /// The replica did not do what it was asked.
+    #[error("the replica at {endpoint} declined: {reason}; try again in a moment")]
+    Declined {
+        /// The address asked.
+        endpoint: String,
+        /// Why.
+        reason: String,
+    },
     /// Something else than a replica answered.
     #[error("{endpoint} answered something else than a replica's status: {reason}; is it a replica's client address?")]
     NotAReplica {

@@ -10,6 +10,7 @@
 //! * [`fetch_status`]: what a replica says about itself; [`force_recover`]: an operator's consent to begin again after an outage of all.
 
 mod boot;
+mod checkpoint;
 mod client;
 mod cluster;
 mod config;
@@ -22,6 +23,7 @@ mod status;
 
 pub use boot::format;
 pub use bytes::Bytes;
+pub use checkpoint::take_checkpoint;
 pub use client::{Client, ClientConfig, ConnectionOptions, Pending, SessionHandle};
 pub use cluster::Cluster;
 pub use config::{Claim, Config, ConfigurationSource, TransportOptions};

@@ -186,17 +186,25 @@ async fn ask_within(endpoint: &str, question: &Frame, timeout: Duration) -> Resu
     answer.unwrap_or_else(|_| Err(StatusError::TimedOut { endpoint: endpoint.to_owned() }))
 }
 
-async fn ask(endpoint: &str, asked: &Frame) -> Result<NodeStatus, StatusError> {
-    let unreachable = |source| StatusError::Unreachable { endpoint: endpoint.to_owned(), source };
-    let stranger = |reason: String| StatusError::NotAReplica { endpoint: endpoint.to_owned(), reason };
-    let (read, mut write) = TcpStream::connect(endpoint).await.map_err(unreachable)?.into_split();
-    let mut question = BytesMut::new();
-    codec::encode(asked, &mut question);
-    write.write_all(&question).await.map_err(unreachable)?;
-    let mut reader = FrameReader::new(read, Limits { frame_bytes_max: STATUS_BYTES_MAX });
-    match reader.next().await {
-        Ok(Frame::Status(text)) => serde_json::from_slice(&text).map_err(|error| stranger(error.to_string())),
-        Ok(_) => Err(stranger("it is another kind of message".to_owned())),
-        Err(end) => Err(stranger(end.to_string())),
+async fn ask(endpoint: &str, question: &Frame) -> Result<NodeStatus, StatusError> {
+    match exchange(endpoint, std::slice::from_ref(question)).await? {
+        Frame::Status(text) => serde_json::from_slice(&text).map_err(|error| stranger(endpoint, error)),
+        _ => Err(stranger(endpoint, "it is another kind of message")),
     }
+}
+
+/// Sends these frames over a connection of their own, and returns what comes first.
+pub(crate) async fn exchange(endpoint: &str, question: &[Frame]) -> Result<Frame, StatusError> {
+    let unreachable = |source| StatusError::Unreachable { endpoint: endpoint.to_owned(), source };
+    let (read, mut write) = TcpStream::connect(endpoint).await.map_err(unreachable)?.into_split();
+    let mut bytes = BytesMut::new();
+    question.iter().for_each(|frame| codec::encode(frame, &mut bytes));
+    write.write_all(&bytes).await.map_err(unreachable)?;
+    let mut reader = FrameReader::new(read, Limits { frame_bytes_max: STATUS_BYTES_MAX });
+    reader.next().await.map_err(|end| stranger(endpoint, end))
+}
+
+/// Something else than a replica.
+pub(crate) fn stranger(endpoint: &str, reason: impl ToString) -> StatusError {
+    StatusError::NotAReplica { endpoint: endpoint.to_owned(), reason: reason.to_string() }
 }

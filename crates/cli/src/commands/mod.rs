@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod bench;
+mod checkpoint;
 mod dev;
 mod format;
 mod kv;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Start(Box<start::Start>),
     Status(status::Status),
     Recover(recover::Recover),
+    Checkpoint(checkpoint::Checkpoint),
     Kv(kv::Kv),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
@@ -39,6 +41,7 @@ impl Command {
             Self::Start(_) => unreachable!("a replica has the main thread to itself"),
             Self::Status(status) => status.run().await,
             Self::Recover(recover) => recover.run().await,
+            Self::Checkpoint(checkpoint) => checkpoint.run().await,
             Self::Kv(kv) => kv.run().await,
             Self::Bench(bench) => bench.run().await,
             Self::Simulate(simulate) => simulate.run(),

@@ -10,7 +10,7 @@ use viewstamped::{ClusterId, NodeId, NodeStatus, SurvivorStatus, force_recover};
 use crate::failure::{EXIT_NO, EXIT_NO_QUORUM, EXIT_USAGE, Failure, Outcome};
 use crate::health::{Verdict, judge};
 use crate::human::Span;
-use crate::members::cluster_id;
+use crate::members::{cluster_id, cluster_of};
 use crate::output;
 use crate::session::{Answer, Endpoints, STATUS_TIMEOUT, ask_all};
 use crate::table::Table;
@@ -215,9 +215,7 @@ fn the_cluster(there: &[(&str, &NodeStatus)], wanted: Option<ClusterId>) -> Resu
         };
         return Err(refused(why, "start all members, and name their client addresses with --endpoints"));
     };
-    let found = u128::from_str_radix(name.trim_start_matches("0x"), 16)
-        .map(ClusterId)
-        .map_err(|error| refused(format!("`{name}` is no id of a cluster: {error}"), "use the `vr` of the replicas"))?;
+    let found = cluster_of(name)?;
     match wanted.filter(|wanted| *wanted != found) {
         Some(wanted) => {
             let why = format!("the replicas belong to cluster {found}, not to {wanted}");

@@ -47,7 +47,7 @@ async fn dial(shared: &Shared, address: &str) -> io::Result<(FrameReader, OwnedW
 }
 
 /// How a client introduces itself. Its requests name its cluster, so the connection needs not.
-fn introduction() -> Hello {
+pub(crate) fn introduction() -> Hello {
     let (cluster, incarnation) = (ClusterId::default(), Incarnation::ZERO);
     Hello { cluster, node: None, incarnation, purpose: Purpose::Client, version: VERSION, process: 0, durability: None }
 }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use viewstamped_protocol::client::{ClientError, Completion, ENDPOINTS_MAX, Unavailable};
 use viewstamped_protocol::{ClientId, ClientOptions, ClusterId, OpNumber, SessionNumber};
 
+pub(crate) use self::connection::introduction;
 use self::core::Shared;
 use crate::error::ConnectError;
 
