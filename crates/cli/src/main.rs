@@ -3,6 +3,7 @@
 mod chart;
 mod commands;
 mod failure;
+mod files;
 mod formatting;
 mod group;
 mod health;

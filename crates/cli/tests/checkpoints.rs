@@ -70,3 +70,28 @@ fn damaged_checkpoint_is_found_and_what_is_no_replica_is_named() {
     assert_eq!(code(&damaged), 1, "{}{}", stdout(&damaged), stderr(&damaged));
     assert!(stdout(&damaged).contains("is damaged") && stdout(&damaged).contains("at offset"), "{}", stdout(&damaged));
 }
+
+#[test]
+fn backup_of_a_running_replica_holds_its_checkpoint_and_says_when_it_is_damaged() {
+    let scratch = Scratch::new("backup");
+    let group = Group::start(&scratch, 3, &[]);
+    let directory = group.replica_directory(1).display().to_string();
+    let file = scratch.path("group.backup");
+    assert_fails(&run(&["backup", "save", &directory, &file]), 3, &["nothing to save", "vr checkpoint now"]);
+    assert_eq!(code(&group.run(&["kv", "put", "k", "v"])), 0);
+    let taken = json(&group.run(&["checkpoint", "now", "-o", "json"]));
+    wait_until_saved(&group, &taken);
+    let saved = run(&["backup", "save", &directory, &file]);
+    assert_eq!(code(&saved), 0, "{}", stderr(&saved));
+    assert_fails(&run(&["backup", "save", &directory, &file]), 3, &["it exists", "next:"]);
+
+    let inspected = json(&run(&["backup", "inspect", &file, "-o", "json"]));
+    assert_eq!((&inspected["op"], &inspected["root"]), (&taken["op"], &taken["root"]));
+    assert_eq!(inspected["service_keys"], 1);
+    let mut bytes = fs::read(&file).unwrap();
+    assert_eq!(inspected["bytes"].as_u64(), Some(bytes.len() as u64));
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_fails(&run(&["backup", "inspect", &file]), 3, &["cannot read the backup", "damaged"]);
+}

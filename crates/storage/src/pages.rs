@@ -30,7 +30,7 @@ use viewstamped_state::{Snapshot, State};
 pub use damage::Damage;
 pub use file::PageFile;
 pub use record::RecordFault;
-pub use verify::{Listed, Listing, Verified, Verifying, list, verify};
+pub use verify::{Listed, Listing, Verified, Verifying, list, read, verify};
 
 /// The name of the page file in a replica's directory.
 pub const PAGES: &str = "pages";
@@ -131,6 +131,18 @@ pub enum OpenError {
         /// Whose it should be.
         expected: ClusterId,
     },
+}
+
+/// Why a checkpoint cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It is not what was written.
+    #[error("the checkpoint is damaged: {0}; use that of another replica")]
+    Damaged(#[from] Damage),
 }
 
 /// Why a checkpoint was not saved. The one saved before is untouched.

@@ -1,6 +1,5 @@
 //! `vr checkpoint`: takes one now, and looks at those on a replica's disk.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,9 +8,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use viewstamped::{ClientId, EpochNumber, NodeStatus, fetch_status, take_checkpoint};
 use viewstamped_storage::io::RealDisk;
-use viewstamped_storage::pages::{self, Listing, OpenError, Verdict, Verified, Verifying};
+use viewstamped_storage::pages::{self, Listing, Verdict, Verified, Verifying};
 
 use crate::failure::{EXIT_NO, EXIT_NO_QUORUM, Failure, Outcome};
+use crate::files::{hexadecimal, unreadable};
 use crate::formatting;
 use crate::human::{Span, grouped};
 use crate::members::cluster_of;
@@ -321,22 +321,4 @@ impl VerifyDocument {
         }
         Ok(())
     }
-}
-
-fn unreadable(directory: &Path, error: &OpenError) -> Failure {
-    let what = format!("cannot read the checkpoints in {}", directory.display());
-    match error {
-        OpenError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            let why = format!("there is no file `{}`", pages::PAGES);
-            Failure::new(what, why, "name the directory of a replica that has been started")
-        }
-        _ => Failure::new(what, error, ""),
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backup;
 mod bench;
 mod checkpoint;
 mod dev;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Status(status::Status),
     Recover(recover::Recover),
     Checkpoint(checkpoint::Checkpoint),
+    Backup(backup::Backup),
     Kv(kv::Kv),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
@@ -42,6 +44,7 @@ impl Command {
             Self::Status(status) => status.run().await,
             Self::Recover(recover) => recover.run().await,
             Self::Checkpoint(checkpoint) => checkpoint.run().await,
+            Self::Backup(backup) => backup.run(),
             Self::Kv(kv) => kv.run().await,
             Self::Bench(bench) => bench.run().await,
             Self::Simulate(simulate) => simulate.run(),

@@ -146,11 +146,11 @@ impl Outage {
         let quorum = all.len() - all.len().saturating_sub(1) / 2;
         if members.len() < quorum {
             let why = format!("{} of {} members are left, {quorum} are needed", members.len(), all.len());
-            return Err(refused(why, "give up fewer, or restore a backup into a new cluster"));
+            return Err(refused(why, "start more of them, and give up fewer"));
         }
         if members.iter().all(|(_, _, survivor)| !survivor.has_journal) {
             let why = "no disk holds a journal (durability `replicated`): there is nothing to begin with";
-            return Err(refused(why, "restore a backup into a new cluster"));
+            return Err(refused(why, "keep the directories as they are, and begin a new cluster in others: vr format"));
         }
         Ok(Self { cluster, members, given_up, size: all.len() })
     }

@@ -317,7 +317,9 @@ impl PageFile {
 }
 
 impl Loaded {
-    fn files(&self) -> CheckpointFiles {
+    /// The same checkpoint, to be written elsewhere.
+    #[must_use]
+    pub fn files(&self) -> CheckpointFiles {
         CheckpointFiles {
             id: self.id,
             header: self.header.clone(),

@@ -16,7 +16,7 @@ use super::read::{Source, damaged};
 use super::record::{Kind, Record, RecordFault};
 use super::superblock::{Contents, Superblock, TreeRoot};
 use super::visit::each;
-use super::{CheckpointId, JournalPosition, OpenError, PAGES, Verdict};
+use super::{CheckpointId, JournalPosition, Loaded, OpenError, PAGES, ReadError, Verdict};
 use crate::io::{Disk, DiskFile};
 
 /// The most damages that are listed. 100: what is wrong with a disk shows in a few.
@@ -114,6 +114,25 @@ pub fn verify(disk: &dyn Disk, mut report: impl FnMut(Verifying)) -> Result<Veri
     let now = choose(source, None)?;
     found.is_outdated = now.candidates.first() != newest;
     Ok(found)
+}
+
+/// Reads the newest checkpoint of the page file in a directory, which may be in use, into memory; with the cluster whose it is.
+/// `None` when there is none.
+///
+/// # Errors
+/// When there is no such file, the disk refuses, a later release wrote it, or the checkpoint is damaged. While a replica uses it, a
+/// newer checkpoint may take the place of what is read, which looks like damage: read again.
+pub fn read(disk: &dyn Disk) -> Result<Option<(ClusterId, Loaded)>, ReadError> {
+    let (file, length) = open(disk)?;
+    let source = Source { file: &*file, length };
+    let choice = choose(source, None)?;
+    if let Verdict::Doubt(damage) = choice.verdict {
+        return Err(damage.into());
+    }
+    let Some(newest) = choice.candidates.first() else { return Ok(None) };
+    let Some(contents) = &newest.contents else { return Ok(None) };
+    let (loaded, _) = load::load(source, contents)?;
+    Ok(Some((newest.cluster, loaded)))
 }
 
 fn open(disk: &dyn Disk) -> Result<(Box<dyn DiskFile>, u64), OpenError> {
