@@ -35,7 +35,7 @@ pub struct ClusterOptions {
     /// fill the log. Default 64 MiB: two checkpoints of log and what comes before the next fit many times in `log_bytes_max`.
     pub checkpoint_bytes: u32,
     /// The most bytes of a page of the state, from 512 to 16,384 (beyond, the nearest counts). Default 4,096; see
-    /// [`PageOptions`](viewstamped_state::PageOptions).
+    /// [`PageOptions`].
     pub page_bytes: u32,
     /// The longest lease a backup may grant, in milliseconds. Default 0: there are no leases. A replica that starts again without
     /// asking the others has forgotten what it granted, and so promises no view change for so long.

@@ -38,7 +38,8 @@ enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Run it on the machine of a replica. What was done after its newest checkpoint is not in it: `vr checkpoint now` takes one.
-A new cluster cannot be begun from it yet. The file is complete and durable under its name, or not there at all; every byte of it was verified when it was read.
+A new cluster cannot be begun from it yet. The file is complete and durable under its name, or not there at all; every
+byte of the checkpoint was verified when it was read.
 
 Example:
   vr checkpoint now

@@ -1,5 +1,6 @@
 //! The thread that computes the roots of checkpoints: it hashes every page that has changed, which may take seconds.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::JoinHandle;
@@ -8,6 +9,9 @@ use viewstamped_protocol::TakeCheckpoint;
 
 use super::reports::{Report, Reports, watched};
 use crate::error::NodeError;
+
+/// A replica keeps its newest two checkpoints, and lets go of one when the root of the next is known.
+const HELD: usize = 3;
 
 /// Hashes on a thread of its own, which starts with the first checkpoint.
 #[derive(Debug)]
@@ -38,9 +42,15 @@ impl Hashing {
         let (sender, checkpoints) = mpsc::sync_channel::<TakeCheckpoint>(1);
         let reports = Arc::clone(&self.reports);
         let work = move || {
-            // The snapshots are dropped here, after their roots were sent: to free their pages may take long, too.
+            // To free the pages of a checkpoint may take long, too: 57 ms of ten million keys. Whoever lets go of it last does that, so
+            // each is held here for longer than the replica keeps it.
+            let mut held = VecDeque::new();
             for checkpoint in checkpoints {
                 reports.send(Report::Input(checkpoint.taken()));
+                held.push_back(checkpoint);
+                if held.len() > HELD {
+                    held.pop_front();
+                }
             }
         };
         Ok((sender, watched("hashing", Arc::clone(&self.reports), work)?))
