@@ -235,6 +235,8 @@ fn dev_refuses_a_group_of_another_mode_and_one_whose_memory_is_gone() {
     assert_eq!(group.dev.stop(), 0);
     let again = run(&["dev", "--data", &data, "--base-port", &port]);
     assert_fails(&again, 3, &["cannot start the group", "memory", "background", "next:", "recover --endpoints"]);
+    // The commands that it advised named cluster 0, which no directory is of.
+    assert!(!String::from_utf8_lossy(&again.stderr).contains("--cluster 0x0 "), "{again:?}");
     let other = run(&["dev", "--data", &data, "--base-port", &port, "--durability", "synchronous"]);
     assert_fails(&other, 3, &["another", "durability", "`background`", "next:"]);
 }

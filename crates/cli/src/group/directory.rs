@@ -81,8 +81,6 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 
 /// A group whose directories were there.
 struct Found {
-    cluster: ClusterId,
-    durability: Durability,
     /// It has begun, so that a directory that is missing is not that of a new replica.
     has_run: bool,
 }
@@ -112,10 +110,7 @@ impl Group {
         let mut group = Self { cluster, durability: mode, directory: path, addresses };
         let mut has_run = false;
         match group.found(durability, recovers)? {
-            Some(found) => {
-                (group.cluster, group.durability) = (found.cluster, found.durability);
-                has_run = found.has_run;
-            }
+            Some(found) => has_run = found.has_run,
             None => group.cluster = ClusterId(formatting::random()?.max(1)),
         }
         if has_run {
@@ -139,7 +134,7 @@ impl Group {
     }
 
     /// The group whose directories are there already, if it can begin or go on.
-    fn found(&self, durability: Option<Durability>, recovers: bool) -> Result<Option<Found>, Failure> {
+    fn found(&mut self, durability: Option<Durability>, recovers: bool) -> Result<Option<Found>, Failure> {
         let mut found: Vec<(PathBuf, IdentityFile)> = Vec::new();
         for id in 0..self.addresses.len() {
             let path = self.replica_directory(id);
@@ -147,6 +142,8 @@ impl Group {
         }
         let Some((_, first)) = found.first() else { return Ok(None) };
         let (cluster, mode) = (first.cluster, first.durability);
+        // What is advised names them, too.
+        (self.cluster, self.durability) = (cluster, mode);
         let directory = self.directory.display();
         let is_of_another = |identity: &IdentityFile| {
             identity.configuration != self.configuration() || identity.cluster != cluster || identity.durability != mode
@@ -184,7 +181,7 @@ impl Group {
             }
             return Err(Failure::new(format!("cannot start the group in {directory} again"), why, next));
         }
-        Ok(Some(Found { cluster, durability: mode, has_run }))
+        Ok(Some(Found { has_run }))
     }
 
     /// The commands after which the group goes on with what its disks hold.
