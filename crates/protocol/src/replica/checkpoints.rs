@@ -94,8 +94,12 @@ impl Checkpoints {
         self.newest().map(|checkpoint| checkpoint.id).unwrap_or_default()
     }
 
-    /// The one to name to a replica that needs one: the newest that others have as well, so that it can be had from them.
+    /// The one to name to a replica that needs one: the newest that others have as well, so that it can be had from them. None of a
+    /// state that is known to be wrong: two replicas that have it would be a quorum of three (T9).
     pub(super) fn to_offer(&self) -> Option<CheckpointId> {
+        if self.is_divergent {
+            return None;
+        }
         let is_elsewhere = |checkpoint: &&Checkpoint| checkpoint.id.op <= self.quorum.held;
         let offered = self.kept.iter().rev().find(is_elsewhere).or(self.newest());
         offered.map(|checkpoint| checkpoint.id)
@@ -131,6 +135,9 @@ impl Checkpoints {
 
     /// The one with this name, kept for this replica for a while, however many others are taken meanwhile (T7).
     pub(super) fn pin(&mut self, by: NodeId, id: CheckpointId, until: Time) -> Option<&Checkpoint> {
+        if self.is_divergent {
+            return None;
+        }
         let pinned = self.pinned.values().map(|(checkpoint, _)| checkpoint);
         let found = self.kept.iter().chain(pinned).find(|checkpoint| checkpoint.id == id)?.clone();
         let entry = self.pinned.entry(by).insert_entry((found, until));

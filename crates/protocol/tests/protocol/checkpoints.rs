@@ -2,7 +2,7 @@
 //! catalogue are in schedules/checkpoints.rs.
 
 use crate::common::{CLIENT, Group, ms};
-use viewstamped_protocol::message::{Body, ClientReply, ClientRequest};
+use viewstamped_protocol::message::{Body, ClientReply, ClientRequest, GetPages, NewRoot, Part};
 use viewstamped_protocol::*;
 
 /// A checkpoint every four operations, in small pages.
@@ -164,4 +164,22 @@ fn a_new_primary_fetches_the_checkpoint_that_the_best_log_stands_on() {
     service.group.execute(serving, service.session, service.number, "y");
     service.group.run_for(ms(120));
     assert_eq!(service.group.replica(1).state().root(), service.group.replica(2).state().root());
+}
+
+/// T9. r2 knows that its state is wrong, and cannot repair it yet. One that fetched the wrong state from it would agree with it, and of
+/// three replicas two are a quorum.
+#[test]
+fn a_divergent_replica_gives_its_state_to_nobody() {
+    let mut service = Service::new(3, OPTIONS);
+    service.group.lose(|to, message| to == 2 && matches!(message.body, Body::Pages(_)));
+    service.execute(0, "stray 2");
+    service.work(0, 6);
+    let report = service.report(2);
+    assert!(report.is_divergent && report.checkpoint.op > OpNumber(0), "{report:?}");
+    let question = GetPages { number: 7, checkpoint: report.checkpoint, parts: vec![Part::Header], bytes_max: 1_000 };
+    let message = Message { header: service.group.header(1), body: Body::GetPages(Box::new(question)) };
+    service.group.input(2, Input::Message(message));
+    let answers: Vec<&Body> = service.group.network.iter().map(|(_, message)| &message.body).collect();
+    let nothing = NewRoot { number: 7, checkpoint: CheckpointId::default() };
+    assert!(answers.contains(&&Body::NewRoot(nothing)), "{answers:?}");
 }
