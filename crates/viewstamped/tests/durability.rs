@@ -93,11 +93,16 @@ async fn a_checkpoint_is_taken_and_saved_while_the_replica_serves() {
     let mut group = Group::formatted("saving", |_| Durability::Synchronous);
     group.start();
     execute_some(&group.client(), 1).await;
-    let is_saved = |status: &NodeStatus| status.checkpoint.op >= 16 && status.checkpoint_saved == status.checkpoint.op;
+    // One replica of three may be behind the quorum that has answered.
+    let is_saved = |status: &NodeStatus| {
+        status.checkpoint.op >= 16
+            && status.checkpoint_saved == status.checkpoint.op
+            && status.quorum_checkpoint.op == status.checkpoint.op
+            && status.journal.durable_op >= 21
+    };
     for node in &group.nodes {
         let status = until(node, is_saved).await;
-        assert_eq!(status.quorum_checkpoint.op, status.checkpoint.op);
-        assert!(status.journal.durable_op >= 21 && !status.journal.is_broken, "{:?}", status.journal);
+        assert!(!status.journal.is_broken, "{:?}", status.journal);
     }
 }
 

@@ -105,7 +105,16 @@ fn fold(records: Vec<journal::Record>) -> Surviving {
 
 fn checkpoint(loaded: pages::Loaded) -> Option<Checkpoint> {
     match codec::decode_checkpoint_header(&loaded.header) {
-        Ok(header) => Some(Checkpoint::new(header, loaded.service.snapshot(), loaded.client_table.snapshot())),
+        Ok(header) => {
+            let is_whole = storage_id(header.id()) == loaded.id
+                && (header.service, header.client_table) == (loaded.service.root(), loaded.client_table.root());
+            if !is_whole {
+                tracing::warn!(
+                    "the checkpoint in the page file is not the one that its header names, so it counts for nothing"
+                );
+            }
+            is_whole.then(|| Checkpoint::new(header, loaded.service.snapshot(), loaded.client_table.snapshot()))
+        }
         Err(error) => {
             tracing::warn!(%error, "the checkpoint in the page file makes no sense, so it counts for nothing");
             None
