@@ -99,9 +99,7 @@ fn group_that_was_killed_as_a_whole_refuses_to_serve_unless_it_is_synchronous() 
             let (code, status) = group.status();
             let is_told = |replica: &Value| {
                 let error = replica["recent_error"].as_str().unwrap_or_default();
-                replica["not_serving"] == "quorum-lost"
-                    && error.contains(durability)
-                    && error.contains("restore a backup")
+                replica["not_serving"] == "quorum-lost" && error.contains(durability) && error.contains("vr recover")
             };
             code == 2 && status["replicas"].as_array().unwrap().iter().all(is_told)
         });

@@ -142,9 +142,10 @@ impl<S: Service> Executor<S> {
 }
 
 impl<S: Service> Replica<S> {
-    /// Whether committed operations wait for execution, and may be executed: replies wait for a promise, and are not gathered.
+    /// Whether committed operations wait for execution, and may be executed: replies wait for a promise, and are not gathered; and
+    /// nothing is executed on a state that is known to be wrong.
     pub(super) fn has_execution_backlog(&self) -> bool {
-        self.executor.executed() < self.commit && !self.journal.is_holding()
+        self.executor.executed() < self.commit && !self.journal.is_holding() && !self.checkpoints.is_divergent()
     }
 
     /// Executes what is committed, up to the limits of one turn; the primary answers the clients.

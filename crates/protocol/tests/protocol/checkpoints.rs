@@ -183,3 +183,17 @@ fn a_divergent_replica_gives_its_state_to_nobody() {
     let nothing = NewRoot { number: 7, checkpoint: CheckpointId::default() };
     assert!(answers.contains(&&Body::NewRoot(nothing)), "{answers:?}");
 }
+
+/// A divergent replica executes nothing until it is repaired, and what was committed meanwhile waits. It asked to be woken at once for
+/// that, again and again: a whole core, for as long as nobody had the checkpoint it needs.
+#[test]
+fn a_divergent_replica_is_not_woken_for_what_it_must_not_execute() {
+    let mut service = Service::new(3, OPTIONS);
+    service.group.lose(|to, message| to == 2 && matches!(message.body, Body::Pages(_)));
+    service.execute(0, "stray 2");
+    service.work(0, 6);
+    let report = service.report(2);
+    assert!(report.is_divergent && report.executed < report.commit, "{report:?}");
+    let deadline = service.group.replica(2).next_deadline().expect("it asks for pages again");
+    assert!(deadline > service.group.now.monotonic, "{deadline:?}");
+}

@@ -288,7 +288,7 @@ impl<S: Service> Turn<S> {
                     "replicas {} have all lost their memory (durability `{}`), so nobody is certain of the state; this group serves \
                      nobody. If the memory of a replica that is not among them survived, start that one. Otherwise keep the directories \
                      of all replicas as they are. Where they hold a journal (durability `background`), start all members and let `vr recover` \
-                     show what would be lost, and begin again with it; or restore a backup into a new cluster",
+                     show what would be lost, and begin again with it",
                     ids.join(", "),
                     self.shared.durability
                 )
